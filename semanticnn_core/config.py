@@ -1,0 +1,202 @@
+"""Frozen, validated settings: every value a user can give is checked here, by name."""
+
+import math
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+import tyro
+
+BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
+"""Bit error rates behind every mean 'over 0.01–5 %'."""
+
+CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
+Dequantizer = Literal["posterior", "plain"]
+
+
+def setting(default: Any, low: float | None = None, high: float | None = None) -> Any:
+    """Return a dataclass field whose number(s) must lie in [low, high]."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+class Settings:
+    """Base of all settings: checks types and ranges on creation, refuses unknown keys in `from_dict`."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for each in fields(self):
+            value = _checked_type(each.name, getattr(self, each.name), hints[each.name])
+            object.__setattr__(self, each.name, value)
+            for number in value if isinstance(value, tuple) else (value,):
+                _check_range(each.name, number, each.metadata)
+        self.check()
+
+    def check(self) -> None:
+        """Check what concerns several fields at once."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, ready for JSON (infinities as strings)."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "typing.Self":
+        """Build settings from plain values; an unknown key is a ValueError that names it."""
+        known = [each.name for each in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(known)}")
+        return cls(**{name: _from_plain(value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_from_plain(each) for each in value)
+    return float(value) if value in ("inf", "-inf") else value
+
+
+def _checked_type(name: str, value: Any, hint: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in args:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, args))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            raise ValueError(f"{name} must be a sequence, got {value!r}")
+        if args[-1] is Ellipsis:
+            return tuple(_checked_type(name, each, args[0]) for each in value)
+        if len(value) != len(args):
+            raise ValueError(f"{name} must hold {len(args)} values, got {len(value)}: {value!r}")
+        return tuple(_checked_type(name, each, arg) for each, arg in zip(value, args, strict=True))
+    if origin in (typing.Union, types.UnionType):
+        return value if value is None else _checked_type(name, value, args[0])
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
+    return value
+
+
+def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:
+    low, high = metadata.get("low"), metadata.get("high")
+    if value is None or (low is None and high is None):
+        return
+    if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
+        span = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g}]"
+        raise ValueError(f"{name} must be {span}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class CodecConfig(Settings):
+    """What the codec is; the defaults give 384 bytes for MobileNetV2's 32×32×32 feature."""
+
+    feature_channels: Annotated[int, tyro.conf.Suppress] = setting(32, 1, 4096)
+    """Channels of the feature at the split."""
+    feature_range: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.0, 6.0)
+    """Smallest and largest value the feature can take; ReLU6 gives 0 6, ReLU gives 0 inf."""
+    code_channels: int = setting(16, 1, 1024)
+    """Channels of the latent that is quantised."""
+    kernel: int = setting(4, 1, 16)
+    """Kernel of the encoder's one convolution."""
+    stride: int = setting(4, 1, 16)
+    """Stride of the encoder's one convolution: 1, 2, 4, 8 or 16."""
+    centers: int = setting(8, 2, 64)
+    """Quantisation centres: 2, 4, 8, 16, 32 or 64."""
+    decoder_widths: tuple[int, ...] = setting((64, 96, 64), 1, 4096)
+    """Channels after each decoder block."""
+    code_order: CodeOrder = "optimal"
+    """Which code word goes to which centre."""
+    dequantizer: Dequantizer = "posterior"
+    """What a received symbol becomes: its posterior mean at the told BER, or plainly its centre."""
+
+    def check(self) -> None:
+        for name in ("stride", "centers"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise ValueError(f"{name} must be a power of two, got {value}")
+        if self.kernel < self.stride:
+            raise ValueError(
+                f"kernel must be at least stride ({self.stride}), or pixels are skipped; got {self.kernel}"
+            )
+        low, high = self.feature_range
+        if not low < high:
+            raise ValueError(f"feature_range must be (low, high) with low < high, got {self.feature_range}")
+        ups = max(self.stride.bit_length() - 2, 0)
+        if not self.decoder_widths or len(self.decoder_widths) < ups:
+            raise ValueError(f"decoder_widths needs at least {max(ups, 1)} blocks at stride {self.stride}")
+
+    @property
+    def bits(self) -> int:
+        """Bits per symbol, log2(centers)."""
+        return self.centers.bit_length() - 1
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """What every training has: AdamW under a one-cycle schedule, images varied a little, all seeded."""
+
+    epochs: int = setting(10, 1, 100_000)
+    """Passes over the training split."""
+    batch_size: int = setting(64, 1, 65_536)
+    """Images per step and process."""
+    learning_rate: float = setting(2e-3, 1e-8, 10)
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = setting(1e-4, 0, 1)
+    """AdamW's decoupled weight decay."""
+    gradient_clip: float = setting(1.0, 1e-6, 1e6)
+    """Largest norm of the gradient."""
+    warmup: float = setting(0.15, 0, 0.9)
+    """Share of the steps in which the learning rate rises."""
+    seed: int = setting(0, 0, 2**31 - 1)
+    """Fixes initial weights, order of images, noise."""
+    shift: int = setting(4, 0, 64)
+    """Largest random shift in pixels, borders reflected."""
+    flip: bool = False
+    """Mirror half of the images; right for photographs, wrong for digits."""
+    jitter: float = setting(0.2, 0, 0.9)
+    """Largest random change of brightness and contrast."""
+
+
+@dataclass(frozen=True)
+class BaseTrainConfig(TrainConfig):
+    """Training of the task network itself, before any codec."""
+
+    epochs: int = setting(12, 1, 100_000)
+    batch_size: int = setting(64, 1, 65_536)
+    learning_rate: float = setting(2e-3, 1e-8, 10)
+    weight_decay: float = setting(0.05, 0, 1)
+    label_smoothing: float = setting(0.1, 0, 0.9)
+    """Probability spread over the wrong classes."""
+
+
+@dataclass(frozen=True)
+class CodecTrainConfig(TrainConfig):
+    """Training of the codec: the channel it meets, and the weights of equation 2."""
+
+    ber: tuple[float, float] = setting((1e-4, 5e-2), 1e-9, 0.5)
+    """Bit error rates met in training, drawn log-uniformly for each sample."""
+    slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
+    """Slice ratios met in training, drawn uniformly for each batch."""
+    sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)
+    """Sharpness of the soft assignment in units of the centre spacing: rises through stage 1, then stays."""
+    alpha: float = setting(2.0, 0, 1e6)
+    """Weight of the occupancy loss L_div (equation 2)."""
+    beta: float = setting(1.0, 0, 1e6)
+    """Weight of the cross-entropy L_cls (equation 2)."""
+    distill: float = setting(1.0, 0, 1e6)
+    """Weight of the divergence from the uncompressed network's prediction."""
+    temperature: float = setting(2.0, 0.1, 100)
+    """Temperature of that divergence."""
+
+    def check(self) -> None:
+        for name in ("ber", "slice_ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be (low, high) with low ≤ high, got {low:g}, {high:g}")

@@ -1,0 +1,95 @@
+"""Images that are brought to size only when a batch asks for them, and splits drawn class by class."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+
+
+class LazyImages:
+    """Images kept as they are stored and made (3, size, size) on access; indexed like a tensor (N, 3, size, size).
+
+    source: what is stored, one entry an image.
+    chosen: int64 (N,), which entries of the source these images are; all of them by default.
+    """
+
+    def __init__(self, source: Any, size: int, chosen: Tensor | None = None) -> None:
+        self.source, self.size = source, size
+        self.chosen = torch.arange(len(source)) if chosen is None else chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self), 3, self.size, self.size))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Return uint8 (n, 3, size, size); an integer gives one image (3, size, size)."""
+        chosen = self.chosen[index]
+        return self.make(chosen) if chosen.ndim else self.make(chosen[None])[0]
+
+    def pick(self, index: Tensor) -> "LazyImages":
+        """Return the images of `index`, still as they are stored."""
+        return type(self)(self.source, self.size, self.chosen[index])
+
+    def make(self, entries: Tensor) -> Tensor:
+        """Return the entries (n,) of the source as uint8 (n, 3, size, size)."""
+        raise NotImplementedError
+
+
+class ResizedImages(LazyImages):
+    """Stored uint8 images (N, 3, h, w), cropped to their centre square and resized: bilinear, antialiased."""
+
+    def make(self, entries: Tensor) -> Tensor:
+        images = self.source[entries]
+        height, width = images.shape[-2:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        images = images[..., top : top + side, left : left + side]
+        if side != self.size and len(images):
+            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
+        return images.contiguous()
+
+
+def complete(
+    name: str, classes: tuple[str, ...], splits: dict[str, ImageSplit], shares: dict[str, float], seed: int
+) -> ImageDataset:
+    """Return the data set, its missing splits drawn from `train` class by class, at random but seeded.
+
+    splits: `train`, whose images are LazyImages, and those of `validation` and `test` that the source brings.
+    shares: for each split that may be missing, the share of `train` it takes.
+    Every class keeps an image in train before it gives one to another split. Raises DataError when a split would be
+    empty, or when there are fewer than 2 classes.
+    """
+    if len(classes) < 2:
+        raise DataError(f"{name} has one class, {classes[0]!r}; at least 2 are needed")
+    train = splits["train"]
+    drawn = draw_splits(train.labels, {split: share for split, share in shares.items() if split not in splits}, seed)
+    for split, index in drawn.items():
+        if not len(index):
+            raise DataError(
+                f"{name}: no image is left for {split}: the {len(train)} training images are too few to divide; "
+                f"give each class at least {len(drawn)} images here, or bring {split} images"
+            )
+        splits = splits | {split: replace(train, images=train.images.pick(index), labels=train.labels[index])}
+    return ImageDataset(name, classes, splits["train"], splits["validation"], splits["test"])
+
+
+def draw_splits(labels: Tensor, shares: dict[str, float], seed: int) -> dict[str, Tensor]:
+    """Divide the items of each class by shares; returns sorted indices for `train` (the rest) and each share."""
+    generator = torch.Generator().manual_seed(seed)
+    pieces: dict[str, list[Tensor]] = {"train": [], **{split: [] for split in shares}}
+    for members in labels.argsort(stable=True).split(labels.bincount().tolist()):
+        total = len(members)
+        members = members[torch.randperm(total, generator=generator)]
+        for split, share in shares.items():
+            count = min(max(round(share * total), 1), max(len(members) - 1, 0))
+            pieces[split].append(members[:count])
+            members = members[count:]
+        pieces["train"].append(members)
+    return {split: torch.cat(parts).sort().values for split, parts in pieces.items()}

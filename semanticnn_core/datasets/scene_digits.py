@@ -1,0 +1,196 @@
+"""SceneDigits: real handwritten digits in real photographs, with each digit's box and pixel mask.
+
+The glyphs are scikit-learn's `load_digits` (8×8 scans), the scenes are crops of its two photographs
+(`load_sample_images`). Every digit scan and every tile of photograph belongs to one split alone.
+"""
+
+import hashlib
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from semanticnn_core.datasets.base import ImageDataset, ImageSplit
+from semanticnn_core.files import replacing
+
+SIZE = 64
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """Everything that decides how hard the scenes are; fixed before any network was trained on them."""
+
+    counts: tuple[int, int, int] = (16_000, 2_000, 2_000)
+    shares: tuple[float, float, float] = (0.7, 0.15, 0.15)  # of digit scans and of photograph tiles
+    photo_tiles: tuple[int, int] = (4, 6)  # rows and columns each photograph is cut into
+    digit_size: tuple[float, float] = (28.0, 45.0)  # side of the upright glyph, pixels
+    rotation: float = 20.0  # largest angle, degrees
+    photo_zoom: tuple[float, float] = (1.0, 1.45)  # photograph pixels per scene pixel
+    contrast: tuple[float, float] = (0.25, 0.6)  # |luma of the ink − luma behind it|, luma in [0, 1]
+    tint: float = 0.35  # largest departure of the ink's colour channels from its luma
+    opacity: tuple[float, float] = (0.85, 1.0)
+    edge: tuple[float, float] = (0.30, 0.62)  # ink level at which a stroke starts and is full
+    noise: float = 0.02  # standard deviation of sensor noise, full scale 1
+
+
+RECIPE = SceneRecipe()
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+
+
+def build_scene_digits(seed: int = 0, recipe: SceneRecipe = RECIPE) -> ImageDataset:
+    """Build SceneDigits from scratch; the same seed gives the same bytes.
+
+    Returns splits of uint8 images (N, 3, 64, 64), labels 0–9, tight boxes and masks of the digit.
+    """
+    from sklearn.datasets import load_digits, load_sample_images
+
+    digits = load_digits()
+    glyphs = torch.from_numpy(digits.images).float() / 16  # (1797, 8, 8), ink in [0, 1]
+    labels = torch.from_numpy(digits.target).long()
+    photos = torch.from_numpy(np.stack(load_sample_images().images)).permute(0, 3, 1, 2) / 255  # (2, 3, 427, 640)
+
+    generator = torch.Generator().manual_seed(seed)
+    tiles = _cut_tiles(photos, recipe.photo_tiles)
+    digit_owner = _share_out(labels, recipe.shares, generator)
+    tile_owner = _share_out(torch.arange(len(tiles)) % len(photos), recipe.shares, generator)
+    splits = []
+    for split, count in enumerate(recipe.counts):
+        mine = torch.nonzero(digit_owner == split).flatten()
+        pick = mine[torch.randint(len(mine), (count,), generator=generator)]
+        scenes = tiles[tile_owner == split]
+        parts = [_compose(glyphs[chosen], scenes, generator, recipe) for chosen in pick.split(1000)]
+        images, masks = (torch.cat(each) for each in zip(*parts, strict=True))
+        splits.append(ImageSplit(images, labels[pick], _tight_boxes(masks), masks))
+    return ImageDataset("scene_digits", tuple(str(digit) for digit in range(10)), *splits)
+
+
+def load_scene_digits(root: Path, seed: int = 0) -> ImageDataset:
+    """Load SceneDigits from the cache under `root`, building it (some seconds) when it is not there or damaged."""
+    key = hashlib.sha256(repr((asdict(RECIPE), seed)).encode()).hexdigest()[:8]
+    path = Path(root) / "cache" / f"scene_digits-{key}.npz"
+    if path.exists():
+        try:
+            return _load(path)
+        except Exception as error:  # numpy, zipfile and the missing key of a half-written file each raise their own
+            warnings.warn(f"{path} is damaged ({error}); SceneDigits is built anew", stacklevel=2)
+    dataset = build_scene_digits(seed)
+    try:
+        _save(path, dataset)
+    except OSError as error:  # a read-only or full disk costs the time of building, no more
+        warnings.warn(f"SceneDigits could not be kept in {path} ({error})", stacklevel=2)
+    return dataset
+
+
+def _share_out(groups: Tensor, shares: tuple[float, ...], generator: torch.Generator) -> Tensor:
+    """Return for each item the split that owns it, sharing out each group by itself."""
+    owner = torch.empty_like(groups)
+    bounds = torch.tensor(shares).cumsum(0)[:-1]
+    for group in groups.unique():
+        members = torch.nonzero(groups == group).flatten()
+        members = members[torch.randperm(len(members), generator=generator)]
+        owner[members] = torch.bucketize((torch.arange(len(members)) + 0.5) / len(members), bounds)
+    return owner
+
+
+def _cut_tiles(photos: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cut photographs (P, 3, H, W) into tiles (rows·columns·P, 3, h, w); tile i is of photograph i % P."""
+    rows, columns = grid
+    height, width = photos.shape[-2] // rows, photos.shape[-1] // columns
+    tiles = photos.unfold(2, height, height).unfold(3, width, width)  # (P, 3, rows, columns, h, w)
+    return tiles.permute(2, 3, 0, 1, 4, 5).flatten(0, 2).contiguous()
+
+
+def _compose(glyphs: Tensor, tiles: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> tuple[Tensor, Tensor]:
+    """Set each glyph (n, 8, 8) into a crop of its own; returns images uint8 and masks bool."""
+    n = len(glyphs)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(n, *shape, generator=generator) * (high - low) + low
+
+    scene = _crop_tiles(tiles, uniform(0, 1, 5), recipe)  # (n, 3, 64, 64)
+    ink = _place_glyphs(glyphs, uniform(*recipe.digit_size), uniform(-1, 1) * recipe.rotation, uniform(0, 1, 2))
+    low, high = recipe.edge
+    stroke = ((ink - low) / (high - low)).clamp(0, 1)  # (n, 1, 64, 64)
+
+    luma = (scene * LUMA[:, None, None]).sum(1, keepdim=True)
+    behind = (luma * stroke).sum((1, 2, 3)) / stroke.sum((1, 2, 3))  # mean luma under the digit
+    step = uniform(*recipe.contrast)
+    sign = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    sign = torch.where((behind + sign * step).clamp(0, 1) == behind + sign * step, sign, -sign)
+    color = (behind + sign * step)[:, None] + _tint(uniform(-1, 1, 3)) * recipe.tint  # (n, 3)
+    alpha = stroke * uniform(*recipe.opacity)[:, None, None, None]
+    image = scene * (1 - alpha) + color.clamp(0, 1)[:, :, None, None] * alpha
+    image = image + torch.randn(image.shape, generator=generator) * recipe.noise
+    return (image.clamp(0, 1) * 255).round().byte(), stroke[:, 0] > 0.5
+
+
+def _tint(offset: Tensor) -> Tensor:
+    """Remove the luma of a colour offset (n, 3), so that tint changes colour and not brightness."""
+    return offset - (offset * LUMA).sum(1, keepdim=True)
+
+
+def _crop_tiles(tiles: Tensor, dice: Tensor, recipe: SceneRecipe) -> Tensor:
+    """Cut one random crop per row of `dice` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, 64, 64)."""
+    height, width = tiles.shape[-2:]
+    side = (recipe.photo_zoom[0] + dice[:, 1] * (recipe.photo_zoom[1] - recipe.photo_zoom[0])) * SIZE
+    left, top = dice[:, 2] * (width - side), dice[:, 3] * (height - side)
+    ramp = (torch.arange(SIZE) + 0.5) / SIZE
+    x = (left[:, None] + ramp * side[:, None]) / width * 2 - 1  # (n, 64)
+    y = (top[:, None] + ramp * side[:, None]) / height * 2 - 1
+    x = torch.where(dice[:, 4:] < 0.5, x.flip(1), x)
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)  # (n, 64, 64, 2)
+    which = (dice[:, 0] * len(tiles)).long()
+    return F.grid_sample(tiles[which], grid, padding_mode="border", align_corners=False)
+
+
+def _place_glyphs(glyphs: Tensor, size: Tensor, degrees: Tensor, place: Tensor) -> Tensor:
+    """Draw each glyph at its size and angle, wholly inside the scene; returns ink (n, 1, 64, 64)."""
+    angle = torch.deg2rad(degrees)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    reach = size / 2 * (cos + sin.abs())  # half side of the rotated square's bounding box
+    center = reach[:, None] + place * (SIZE - 2 * reach[:, None])  # (n, 2) x, y
+    ramp = torch.arange(SIZE) + 0.5
+    dx = (ramp[None, :] - center[:, :1])[:, None, :] * 2 / size[:, None, None]  # (n, 1, 64)
+    dy = (ramp[None, :] - center[:, 1:])[:, :, None] * 2 / size[:, None, None]  # (n, 64, 1)
+    cos, sin = cos[:, None, None], sin[:, None, None]
+    grid = torch.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1)  # (n, 64, 64, 2)
+    smooth = F.interpolate(glyphs[:, None], scale_factor=8, mode="bicubic", align_corners=False)
+    return F.grid_sample(smooth, grid, padding_mode="zeros", align_corners=False)
+
+
+def _tight_boxes(masks: Tensor) -> Tensor:
+    """Return the smallest boxes (N, 4: x0, y0, x1, y1; x1, y1 exclusive) around the masks (N, H, W)."""
+    columns, rows = masks.any(1).int(), masks.any(2).int()
+    first_last = [(line.argmax(1), line.shape[1] - line.flip(1).argmax(1)) for line in (columns, rows)]
+    (x0, x1), (y0, y1) = first_last
+    return torch.stack([x0, y0, x1, y1], 1).float()
+
+
+def _save(path: Path, dataset: ImageDataset) -> None:
+    arrays = {}
+    for name in ("train", "validation", "test"):
+        split = getattr(dataset, name)
+        arrays |= {
+            f"{name}_images": split.images.numpy(),
+            f"{name}_labels": split.labels.numpy(),
+            f"{name}_boxes": split.boxes.numpy(),
+            f"{name}_masks": np.packbits(split.masks.numpy(), axis=-1),
+        }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _load(path: Path) -> ImageDataset:
+    with np.load(path) as arrays:
+        splits = [
+            ImageSplit(
+                *(torch.from_numpy(arrays[f"{name}_{part}"]) for part in ("images", "labels", "boxes")),
+                torch.from_numpy(np.unpackbits(arrays[f"{name}_masks"], axis=-1).astype(bool)),
+            )
+            for name in ("train", "validation", "test")
+        ]
+    return ImageDataset("scene_digits", tuple(str(digit) for digit in range(10)), *splits)

@@ -1,0 +1,33 @@
+"""Writing files so that nothing half-written is ever seen."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on any failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def located(path: str | Path) -> Path:
+    """Return a path that exists as it is; else, if relative, the same path in the checkout holding this package.
+
+    Notebooks opened in JupyterLab run in their own folder and still find `data`.
+    """
+    path = Path(path).expanduser()
+    beside = Path(__file__).resolve().parents[1] / path
+    return beside if not path.exists() and beside.exists() else path
