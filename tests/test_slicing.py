@@ -1,0 +1,105 @@
+"""Algorithm 1 against its own formulas in exact arithmetic, and the reflection against torch's."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from semanticnn_core.codec.slicing import reflect_pad, share_sent, slice_center, sliced_length
+
+sides = st.integers(1, 40)
+percents = st.integers(1, 100)
+
+
+def numbered(height: int, width: int) -> torch.Tensor:
+    """Return a code (1, 1, H, W) whose every place holds another number."""
+    return torch.arange(height * width).view(1, 1, height, width)
+
+
+def bounced(start: int, kept: int, place: int) -> int:
+    """Walk from the window's place 0 to `place`, turning round at its borders; returns where the walk ends."""
+    position, direction = 0, 1
+    for _ in range(abs(place - start)):
+        if kept > 1:
+            direction = 1 if position == 0 else -1 if position == kept - 1 else direction
+            position += direction
+    return position  # a walk to the left mirrors one to the right
+
+
+def test_the_kept_length_is_the_floor():
+    for length in range(1, 101):
+        for percent in range(1, 101):
+            exact = math.isqrt(percent * length**2 // 100)  # ⌊√(p/100)·H⌋ without a float
+            assert sliced_length(length, percent / 100) == max(1, exact), (length, percent)
+
+
+@pytest.mark.parametrize(("side", "share"), [(8, 0.766), (14, 0.735)])
+def test_the_share_sent_at_ratio_08(side, share):
+    assert round(share_sent(side, side, 0.8), 3) == share
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides, sides, percents)
+def test_the_window_is_central(height, width, percent):
+    window = slice_center(numbered(height, width), percent / 100)
+    rows = max(1, math.isqrt(percent * height**2 // 100))
+    columns = max(1, math.isqrt(percent * width**2 // 100))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    expected = [[[[(top + i) * width + left + j for j in range(columns)] for i in range(rows)]]]
+    assert window.tolist() == expected
+    assert share_sent(height, width, percent / 100) == rows * columns / (height * width)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides, sides, percents)
+def test_slicing_undoes_padding(height, width, percent):
+    window = slice_center(numbered(height, width), percent / 100)
+    padded = reflect_pad(window, height, width)
+    assert padded.shape[-2:] == (height, width)
+    assert torch.equal(slice_center(padded, percent / 100), window)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 40), st.integers(0, 40))
+def test_reflection_bounces_between_the_borders(rows, columns, more_rows, more_columns):
+    height, width = rows + more_rows, columns + more_columns
+    padded = reflect_pad(numbered(rows, columns), height, width)
+    up = [bounced(more_rows // 2, rows, place) for place in range(height)]
+    across = [bounced(more_columns // 2, columns, place) for place in range(width)]
+    # inside the window the walk goes straight, so it needs no mirror
+    assert padded[0, 0].tolist() == [[i * columns + j for j in across] for i in up]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 20), st.integers(2, 20), st.data())
+def test_reflection_is_torchs_where_torch_can(rows, columns, data):
+    more_rows, more_columns = data.draw(st.integers(0, 2 * rows - 3)), data.draw(st.integers(0, 2 * columns - 3))
+    window = numbered(rows, columns).float()
+    top, left = more_rows // 2, more_columns // 2
+    expected = F.pad(window, (left, more_columns - left, top, more_rows - top), mode="reflect")
+    assert torch.equal(reflect_pad(window, rows + more_rows, columns + more_columns), expected)
+
+
+def test_ratio_one_is_the_identity():
+    code = numbered(7, 9)
+    assert torch.equal(slice_center(code, 1.0), code)
+    assert torch.equal(reflect_pad(code, 7, 9), code)
+
+
+def test_the_smallest_ratio_keeps_the_middle_alone():
+    assert slice_center(numbered(9, 5), 1e-6).flatten().tolist() == [4 * 5 + 2]
+    assert reflect_pad(torch.full((1, 1, 1, 1), 3), 6, 7).unique().tolist() == [3]
+
+
+@pytest.mark.parametrize("ratio", [0, -0.1, 1.01, math.nan])
+def test_a_ratio_out_of_range_is_refused(ratio):
+    with pytest.raises(ValueError, match=r"slice_ratio must be in \(0, 1\]"):
+        sliced_length(8, ratio)
+
+
+def test_padding_cannot_shrink():
+    with pytest.raises(ValueError, match="window of 8.*to 7"):
+        reflect_pad(numbered(8, 8), 7, 8)

@@ -1,0 +1,118 @@
+"""Splitting: the two parts together are the uncut network, and any two modules will do."""
+
+import math
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from semanticnn_core.tasks.split import PIXEL_STD, ZERO_POINT, PixelNormalize, SplitModel
+
+KNOWN = [
+    ("mobilenet_v2", None, (32, 32, 32), (0.0, 6.0)),
+    ("resnet50", None, (64, 16, 16), (0.0, math.inf)),
+    ("resnet50", "stem", (64, 32, 32), (0.0, math.inf)),
+]
+
+
+def pixels(count: int = 2, size: int = 64) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("name", "cut", "shape", "feature_range"), KNOWN)
+def test_the_known_splits_are_the_uncut_network(name, cut, shape, feature_range):
+    split = SplitModel.of(name, 7, 64, cut).eval()
+    assert (split.feature_shape, split.output_shape, split.feature_range) == (shape, (7,), feature_range)
+    assert split.description == {"model": name, "classes": 7, "image_size": 64, "cut": cut or split.description["cut"]}
+    uncut = torchvision.models.get_model(name, num_classes=7).eval()
+    for module in uncut.modules():
+        if isinstance(module, nn.BatchNorm2d):  # statistics as training leaves them
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    ours = {key: value for key, value in split.state_dict().items() if not key.startswith("device.0.")}
+    for mine, theirs in zip(ours.values(), uncut.state_dict().values(), strict=True):
+        mine.copy_(theirs)
+    images = pixels()
+    zero_point, std = (torch.tensor(each, dtype=torch.float32)[:, None, None] for each in (ZERO_POINT, PIXEL_STD))
+    with torch.no_grad():
+        feature = split.device(images)
+        assert feature.shape[1:] == shape and float(feature.min()) >= 0
+        expected = uncut((images.float() - zero_point) / std)
+        assert float(expected.std()) > 1e-3, "the comparison says something"
+        assert torch.allclose(split(images), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_zero_points_are_whole_pixels_that_become_zero():
+    assert all(isinstance(value, int) and 0 <= value <= 255 for value in ZERO_POINT)
+    grey = torch.tensor(ZERO_POINT, dtype=torch.uint8)[:, None, None].expand(1, 3, 4, 4)
+    assert not PixelNormalize()(grey).any()
+    one = PixelNormalize()(grey + 1)[0, :, 0, 0]
+    assert torch.allclose(one, 1 / torch.tensor(PIXEL_STD))
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        (nn.ReLU(), (0, math.inf)),
+        (nn.ReLU6(), (0, 6)),
+        (nn.Sigmoid(), (0, 1)),
+        (nn.Tanh(), (-1, 1)),
+        (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)), (0, math.inf)),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(5, 5, 1)), (-math.inf, math.inf)),
+    ],
+)
+def test_any_two_modules_split_and_tell_their_range(last, expected):
+    device = nn.Sequential(PixelNormalize(), nn.Conv2d(3, 5, 3, 2, 1), last)
+    split = SplitModel(device, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2)), 24)
+    assert split.feature_range == expected and split.feature_shape[0] == 5 and split.output_shape == (2,)
+    images = pixels(1, 24)
+    assert torch.equal(split(images), split.edge(split.device(images)))
+    assert SplitModel(device, split.edge, 24, feature_range=(0.0, 2.5)).feature_range == (0.0, 2.5)
+
+
+def test_the_dry_run_leaves_no_trace():
+    device, edge = nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Flatten()
+    device[2].eval()
+    SplitModel(device, edge, 8)
+    assert device.training and edge.training and not device[2].training
+    assert device[2].num_batches_tracked == 0 and not device[2].running_mean.any()
+
+
+def test_a_split_that_does_not_run_is_refused_saying_why():
+    device = nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3))
+    with pytest.raises(ValueError, match=r"\(2, 3, 8, 8\)"):
+        SplitModel(device, nn.Linear(5, 2), 8)
+    with pytest.raises(ValueError, match=r"feature \(B, C, H, W\), got shape \(2, 144\)"):
+        SplitModel(nn.Sequential(*device, nn.Flatten()), nn.Linear(144, 2), 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("vgg", 10, 64), "'vgg'.*mobilenet_v2, resnet50"),
+        (("mobilenet_v2", 10, 64, "pool"), "stem, not after 'pool'"),
+        (("resnet50", 10, 64, "layer1"), "pool or stem, not after 'layer1'"),
+        (("mobilenet_v2", 1, 64), "classes must be at least 2, got 1"),
+        (("mobilenet_v2", 10, 16), "image_size must be at least 32.*got 16"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_name(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SplitModel.of(*arguments)
+
+
+def test_frozen_networks_have_no_gradients_and_do_not_train():
+    split = SplitModel(nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Flatten(), 8)
+    assert split.frozen() is split
+    assert not any(each.requires_grad for each in split.parameters())
+    assert not any(module.training for module in split.modules())
+    assert not split(pixels(1, 8)).requires_grad
+
+
+def test_half_rounding_is_what_half_precision_stores():
+    split = SplitModel(nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3)), nn.Flatten(), 8)
+    stored = {name: value.half() for name, value in split.state_dict().items()}
+    assert split.half_rounded() is split
+    for name, value in split.state_dict().items():
+        assert value.dtype == torch.float32 and torch.equal(value, stored[name].float())
