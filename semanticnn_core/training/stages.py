@@ -1,0 +1,154 @@
+"""Feature-augmentation learning: first a denoising autoencoder, then the task (section 3.2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semanticnn_core.channels.bits import BinarySymmetric, random_ber
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
+from semanticnn_core.datasets.augment import augment
+from semanticnn_core.datasets.base import ImageDataset, ImageSplit
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import Progress, Step, accelerator_for, fit
+from semanticnn_core.training.losses import denoising_loss, semantic_loss
+
+History = list[dict[str, float]]
+CALIBRATION_IMAGES = 256
+
+
+def new_codec(model: SplitModel, dataset: ImageDataset, config: CodecConfig, seed: int = 0) -> SemanticCodec:
+    """Return an untrained codec for a task network's feature, calibrated on a few training images."""
+    torch.manual_seed(seed)
+    codec = SemanticCodec(config).to(model.place)
+    images = dataset.train.__getitems__(list(range(min(CALIBRATION_IMAGES, len(dataset.train)))))["image"]
+    with torch.no_grad():
+        codec.calibrate(model.device(images.to(model.place)))
+    codec.set_code_order(seed=seed)
+    return codec
+
+
+def pretrain_denoising(
+    codec: SemanticCodec,
+    device: nn.Module,
+    dataset: ImageDataset,
+    config: CodecTrainConfig,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Stage 1: train the codec, in place, to restore features from damaged bits (equation 1).
+
+    device: the device part alone; labels and edge are not needed, so the result serves every task with
+    the same feature. Afterwards the code words are set for the learned centres, their use and the channel.
+    Returns one row an epoch; the validation split chooses the weights that are kept.
+    """
+    accelerator = accelerator_for(config)
+    device = device.eval().requires_grad_(False).to(accelerator.device)
+
+    @torch.no_grad()
+    def validate(network: SemanticCodec) -> dict[str, float]:
+        error = 0.0
+        for batch, channel in _validation(dataset.validation, accelerator.device):
+            feature = device(batch["image"])
+            error += float(denoising_loss(feature, network(feature, channel).feature)) * len(feature)
+        error /= len(dataset.validation)
+        return {"validation_mse": error, "score": -error}
+
+    rows = fit(
+        codec, denoising_step(device, config), validate, dataset.train, config, accelerator,
+        run_dir=run_dir, resume=resume, title="stage 1: denoising", on_epoch=on_epoch,
+    )  # fmt: skip
+    codec.quantizer.sigma = config.sigma[1]
+    codec.set_code_order(config.ber, config.seed)
+    return rows
+
+
+def finetune_semantic(
+    codec: SemanticCodec,
+    model: SplitModel,
+    dataset: ImageDataset,
+    config: CodecTrainConfig,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Stage 2: train the codec, in place, for what the frozen task network makes of it (equation 2).
+
+    Returns one row an epoch; the accuracy over the BER grid on the validation split chooses the weights.
+    """
+    accelerator = accelerator_for(config)
+    model = model.frozen().to(accelerator.device)
+    codec.quantizer.sigma = config.sigma[1]
+
+    @torch.no_grad()
+    def validate(network: SemanticCodec) -> dict[str, float]:
+        right = loss = 0.0
+        for batch, channel in _validation(dataset.validation, accelerator.device):
+            logits = model.edge(network(model.device(batch["image"]), channel).feature)
+            right += float((logits.argmax(1) == batch["label"]).sum())
+            loss += float(F.cross_entropy(logits, batch["label"], reduction="sum"))
+        count = len(dataset.validation)
+        return {"validation_accuracy": right / count, "validation_loss": loss / count, "score": right / count}
+
+    return fit(
+        codec, semantic_step(model, config), validate, dataset.train, config, accelerator,
+        run_dir=run_dir, resume=resume, title="stage 2: semantic", on_epoch=on_epoch,
+    )  # fmt: skip
+
+
+def denoising_step(device: nn.Module, config: CodecTrainConfig) -> Step:
+    """Return stage 1's step: what a batch of images costs a codec behind a frozen device part (equation 1)."""
+    low, high = config.sigma
+
+    def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        _inner(codec).quantizer.sigma = low * (high / low) ** progress.fraction
+        with torch.no_grad():
+            feature = device(augment(batch["image"], config, progress.generator))
+        sent = codec(feature, _training_channel(feature, config, progress), _slice_ratio(config, progress))
+        return {"loss": denoising_loss(feature, sent.feature)}
+
+    return step
+
+
+def semantic_step(model: SplitModel, config: CodecTrainConfig) -> Step:
+    """Return stage 2's step: what a batch costs a codec inside a frozen task network (equation 2)."""
+
+    def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        with torch.no_grad():
+            feature = model.device(augment(batch["image"], config, progress.generator))
+            teacher = model.edge(feature) if config.distill else None
+        sent = codec(feature, _training_channel(feature, config, progress), _slice_ratio(config, progress))
+        logits = model.edge(sent.feature)
+        weights = config.alpha, config.beta
+        return semantic_loss(
+            logits, batch["label"], sent.occupancy, *weights, teacher, config.distill, config.temperature
+        )
+
+    return step
+
+
+def _training_channel(feature: Tensor, config: CodecTrainConfig, progress: Progress) -> BinarySymmetric:
+    return BinarySymmetric(random_ber(*config.ber, len(feature), progress.generator), progress.generator)
+
+
+def _slice_ratio(config: CodecTrainConfig, progress: Progress) -> float:
+    low, high = config.slice_ratio
+    if low == high:
+        return high
+    return low + (high - low) * float(torch.rand((), generator=progress.generator, device=progress.generator.device))
+
+
+def _validation(split: ImageSplit, device: torch.device, batch_size: int = 250):
+    """Yield every batch with a channel whose error rates walk through the BER grid, always the same."""
+    generator = torch.Generator(device).manual_seed(0)
+    for index in torch.arange(len(split)).split(batch_size):
+        batch = {name: value.to(device) for name, value in split.__getitems__(index).items()}
+        yield batch, BinarySymmetric(torch.tensor(BER_GRID, device=device)[index.to(device) % len(BER_GRID)], generator)
+
+
+def _inner(network: nn.Module) -> SemanticCodec:
+    return getattr(network, "module", network)
