@@ -1,0 +1,194 @@
+"""The command line, called in this process: help, mistakes in one line, JSON, and training from end to end."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from semanticnn_core import cli
+from semanticnn_core.training import load_checkpoint
+from semanticnn_core.training.checkpoints import save_base
+
+SMALL = "--codec.code-channels 4 --codec.decoder-widths 8 8 --codec.centers 4"
+ONE_EPOCH = "--stage1.epochs 1 --stage2.epochs 1 --stage1.batch-size 8 --stage2.batch-size 8"
+
+
+def semanticnn(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run `semanticnn COMMAND` as the shell would."""
+    arguments = shlex.split(command)
+    monkeypatch.setattr(sys, "argv", ["semanticnn", *arguments])
+    cli.main(arguments)
+
+
+def mistake(command: str, capsys: pytest.CaptureFixture) -> str:
+    """Run a command that must end in exit status 2 with no traceback; returns what it says on standard error."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main(shlex.split(command))
+    captured = capsys.readouterr()
+    assert caught.value.code == 2 and captured.out == ""
+    return " ".join(captured.err.replace("│", " ").split())  # whatever width the box around it has
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run in, with `stripes.npz`: 30 images of two classes that any network tells apart."""
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 16), ("val", 6), ("test", 8)):
+        labels = np.arange(count) % 2
+        images = generator.integers(0, 90, (count, 32, 32, 3), dtype=np.uint8)
+        images[labels == 1, ::2] += 120
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels}
+    np.savez(tmp_path / "stripes.npz", **arrays)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help_describes_every_command(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command.split(), "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code in (None, 0)
+    expected = cli.COMMANDS if not command else [cli.COMMANDS[command].__doc__.split()[0], "--"]
+    assert all(each in out for each in expected)
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        ("evaluate --chekpoint x", "--checkpoint"),
+        ("evaluate --slice-ration 0.5", "--slice-ratio"),
+        ("train --stage1.epoch 3", "--stage1.epochs"),
+        ("train-base --image_sise 32", "--image-size"),
+    ],
+)
+def test_a_mistyped_option_suggests_the_right_one(command, wanted, capsys):
+    assert wanted in mistake(command, capsys)
+
+
+def test_an_unknown_command_is_answered_with_the_known_ones(capsys):
+    said = mistake("evalute", capsys)
+    assert "evaluate" in said and "train-base" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("evaluate --ber 0.7", ["ber", "0.7"]),
+        ("evaluate --ber 0.01 -0.1", ["ber"]),
+        ("evaluate --slice-ratio 0", ["slice_ratio", "(0, 1]"]),
+        ("evaluate --seeds 0", ["seeds", "at least 1"]),
+        ("evaluate --limit 0", ["limit", "at least 1"]),
+        ("evaluate --seeds some", ["seeds", "some"]),
+        ("train --codec.centers 9", ["centers", "power of two", "9"]),
+        ("train --codec.centers 128", ["centers", "[2, 64]"]),
+        ("train --stage1.learning-rate nan", ["learning_rate"]),
+        ("train --stage2.ber 0.05 0.01", ["ber"]),
+        ("train-base --training.epochs 0", ["epochs", "[1, 100000]"]),
+        ("train-base --model vgg", ["model", "vgg", "resnet50"]),
+    ],
+)
+def test_a_value_out_of_range_is_refused_naming_the_field(command, named, capsys):
+    said = mistake(command, capsys)
+    assert [each for each in named if each not in said] == [] and "Traceback" not in said
+
+
+def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
+    said = mistake("evaluate --checkpoint mobilenet", capsys)
+    assert said.startswith("error: no checkpoint 'mobilenet'") and cli.SHIPPED in said
+    assert "'flowers'" in mistake("train-base --dataset flowers", capsys)
+    assert "at least 32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
+    assert "'99'" in mistake("run 99", capsys)
+
+
+def test_a_checkpoint_without_codec_cannot_be_evaluated(capsys, workplace):
+    from semanticnn_core.tasks.split import SplitModel
+
+    save_base(workplace / "bare", SplitModel.of("mobilenet_v2", 2, 32), {"dataset": "stripes.npz"})
+    assert "semanticnn train --checkpoint bare" in mistake("evaluate --checkpoint bare", capsys)
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
+    def broken(self) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(cli.Evaluate, "__call__", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        cli.main(["evaluate"])
+
+
+def test_the_shipped_checkpoint_in_json(capsys, workplace, monkeypatch):
+    semanticnn("evaluate --json --limit 60 --seeds 1 --ber 0.01", monkeypatch)
+    answer = json.loads(capsys.readouterr().out)  # one object and nothing else
+    assert {key: answer[key] for key in ("payload_bytes", "image_bytes", "feature_bytes")} == {
+        "payload_bytes": 384,
+        "image_bytes": 12288,
+        "feature_bytes": 32768,
+    }
+    (result,) = answer["results"]
+    assert (result["ber"], result["slice_ratio"], result["seed"], result["bytes"]) == (0.01, 1.0, 0, 384)
+    shares = answer["clean_accuracy"], result["accuracy"], result["agreement"]
+    assert all(0 <= share <= 1 and share * 60 == pytest.approx(round(share * 60)) for share in shares)
+
+
+def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
+    semanticnn(
+        "train-base --dataset stripes.npz --image-size 32 --training.epochs 1 --training.batch-size 8", monkeypatch
+    )
+    base = Path("runs/checkpoints/mobilenet_v2-stripes")
+    assert f"{base}: test accuracy" in capsys.readouterr().out
+    assert (
+        load_checkpoint(str(base)).codec is None
+        and "train-base --dataset stripes.npz" in (base / "README.md").read_text()
+    )
+    assert not list((workplace / base).glob(".*"))
+
+    command = f"train --checkpoint {base} --out made --limit 12 {ONE_EPOCH} {SMALL}"
+    semanticnn(command, monkeypatch)
+    assert "stripes" in capsys.readouterr().out
+    made = workplace / "made"
+    assert sorted(path.name for path in made.iterdir()) == [
+        "README.md", "base.safetensors", "codec.safetensors", "config.json", "results.csv",
+    ]  # fmt: skip
+    first, second = load_checkpoint(str(base)), load_checkpoint(str(made))
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), "the task network is published as it was"
+    assert (second.codec.config.centers, second.codec.config.decoder_widths) == (4, (8, 8))
+    assert second.about["training"]["stage1"]["epochs"] == 1 and second.about["results"]["payload_bytes"] == 16
+    readme = (made / "README.md").read_text()
+    assert f"semanticnn {command}" in readme and "semanticnn train-base" in readme
+
+    semanticnn("evaluate --checkpoint made --json --seeds 2 --ber 0 0.05 --slice-ratio 1 0.5", monkeypatch)
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [(row["slice_ratio"], row["ber"], row["seed"]) for row in results] == [
+        (ratio, ber, seed) for ratio in (1.0, 0.5) for ber in (0.0, 0.05) for seed in range(2)
+    ]
+    semanticnn("evaluate --checkpoint made --seeds 1", monkeypatch)
+    out = capsys.readouterr().out
+    assert "uncompressed:" in out and "of 8 test images" in out and "16 B sent" in out
+
+    finer = "train --checkpoint made --finetune --limit 12 --stage2.epochs 1 --out finer"
+    semanticnn(finer, monkeypatch)
+    third = load_checkpoint("finer")
+    assert third.codec.config == second.codec.config and third.about["commands"][1:] == [
+        f"semanticnn {command}",
+        f"semanticnn {finer}",
+    ]
+    moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]
+    assert any(moved) and torch.equal(second.codec.quantizer.code, third.codec.quantizer.code)
+
+
+def test_train_resumes_where_it_stopped(capsys, workplace, monkeypatch):
+    command = "train-base --dataset stripes.npz --image-size 32 --training.epochs 2 --training.batch-size 8"
+    semanticnn(command, monkeypatch)
+    expected = load_checkpoint("runs/checkpoints/mobilenet_v2-stripes").model.state_dict()
+    semanticnn(command + " --resume", monkeypatch)
+    again = load_checkpoint("runs/checkpoints/mobilenet_v2-stripes").model.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in expected.items())
+    capsys.readouterr()
+    assert "learning_rate = 0.002, not 0.01" in mistake(f"{command} --training.learning-rate 0.01 --resume", capsys)
