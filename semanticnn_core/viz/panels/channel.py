@@ -1,0 +1,225 @@
+"""Live panels: move the bit error rate and see what becomes of a feature, a payload and an answer."""
+
+from collections.abc import Sequence
+
+import anywidget
+import ipywidgets as widgets
+import matplotlib as mpl
+import numpy as np
+import plotly.graph_objects as go
+import traitlets
+from matplotlib.colors import to_rgb
+from torch import Tensor
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.codec.slicing import share_sent
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, top_classes
+from semanticnn_core.viz.panels import in_pairs, slider_look
+from semanticnn_core.viz.probes import Journey, busiest_channels, send
+from semanticnn_core.viz.style import COLORS, DIVERGING, SEQUENTIAL, percent
+
+_DECADE = (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8)
+BER_STOPS = (0.0, *(round(step * ten, 9) for ten in (1e-4, 1e-3, 0.01) for step in _DECADE), 0.1, 0.125, 0.16, 0.2)
+"""Stops of the logarithmic slider, round numbers from 0.01 % to 20 %; the first is no error at all."""
+BYTES_PER_ROW = 16
+BITS_WIDTH = 8 * BYTES_PER_ROW * 4
+"""Screen pixels of a row of bits: four a bit."""
+
+
+class PixelCanvas(anywidget.AnyWidget):
+    """A canvas that paints raw RGBA bytes, rows × columns, as sharp pixels `width` screen pixels wide."""
+
+    _esm = """
+    function render({ model, el }) {
+      const canvas = document.createElement("canvas");
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", model.get("label"));
+      canvas.style.width = model.get("width") + "px";
+      canvas.style.display = "block";
+      canvas.style.imageRendering = "pixelated";
+      const caption = document.createElement("div");
+      caption.style.cssText = "font-size:12px; opacity:.8; margin-bottom:2px";
+      caption.textContent = model.get("label");
+      el.append(caption, canvas);
+      const paint = () => {
+        const raw = model.get("pixels");
+        canvas.width = model.get("columns");
+        canvas.height = model.get("rows");
+        const bytes = new Uint8ClampedArray(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
+        canvas.getContext("2d").putImageData(new ImageData(bytes, canvas.width, canvas.height), 0, 0);
+      };
+      model.on("change:pixels", paint);
+      paint();
+    }
+    export default { render };
+    """
+    pixels = traitlets.Bytes(b"\0\0\0\0").tag(sync=True)
+    rows = traitlets.Int(1).tag(sync=True)
+    columns = traitlets.Int(1).tag(sync=True)
+    width = traitlets.Int(192).tag(sync=True)
+    label = traitlets.Unicode("").tag(sync=True)
+
+    def show(self, image: np.ndarray) -> None:
+        """Paint an image uint8 (rows, columns, 3)."""
+        opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
+        with self.hold_sync():  # one message: the size must not change before the bytes
+            self.rows, self.columns = image.shape[:2]
+            self.pixels = np.concatenate([image, opaque], 2).tobytes()
+
+
+def colored(values: Tensor, low: float, high: float, name: str = SEQUENTIAL) -> np.ndarray:
+    """Return a map (h, w) as colours uint8 (h, w, 3), from `low` to `high` of a colour map."""
+    scaled = (values.numpy() - low) / max(high - low, 1e-9)
+    return (mpl.colormaps[name](scaled)[..., :3] * 255).round().astype(np.uint8)
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    """Return an image uint8 (3, H, W) as (H, W, 3)."""
+    return image.permute(1, 2, 0).numpy()
+
+
+def canvases(**labels: str) -> dict[str, PixelCanvas]:
+    """Return canvases by name, with a gap after each; the labels stand above them."""
+    gap = {"margin": "2px 14px 6px 2px"}
+    return {name: PixelCanvas(label=label, layout=widgets.Layout(**gap)) for name, label in labels.items()}
+
+
+def colored_bits(journey: Journey, bytes_per_row: int = BYTES_PER_ROW) -> np.ndarray:
+    """Return a payload's bits as colours uint8 (rows, columns, 3), flipped ones in red."""
+    palette = np.array([*map(to_rgb, BIT_COLORS), (1, 1, 1)])
+    return (palette[bit_grid(journey, bytes_per_row)] * 255).round().astype(np.uint8)
+
+
+class _LinkPanel(widgets.VBox):
+    """Sliders for error rate, channel seed and image around one `Journey`; subclasses show it."""
+
+    def __init__(self, model: SplitModel, codec: SemanticCodec, images: Tensor, ber: float) -> None:
+        self.model, self.codec, self.pictures = model, codec, images
+        options = [(percent(stop), stop) for stop in sorted({*BER_STOPS, ber})]
+        self.ber = widgets.SelectionSlider(options=options, value=ber, description="bit error rate", **slider_look())
+        self.seed = widgets.IntSlider(0, 0, 20, description="channel seed", **slider_look())
+        self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **slider_look())
+        self.status = widgets.HTML()
+        super().__init__()
+
+    def watch(self, *controls: widgets.Widget) -> None:
+        """Show the current state, and each new one when a control moves."""
+        for control in controls:
+            control.observe(lambda _: self.update(), "value")
+        self.update()
+
+    def update(self) -> None:
+        raise NotImplementedError
+
+
+class FeaturePanel(_LinkPanel):
+    """Notebook 02: one channel of the feature as sent and as received, and where the difference lies."""
+
+    def __init__(self, model: SplitModel, codec: SemanticCodec, images: Tensor, ber: float = 0.05) -> None:
+        super().__init__(model, codec, images, ber)
+        features = model.device(images)
+        channels, busiest = features.shape[1], busiest_channels(features[0], 1)[0]
+        # one scale a channel for all images; a bright border must not darken all the rest
+        self.tops = features.transpose(0, 1).flatten(1).quantile(0.99, 1)
+        worst = _channel_errors(send(model, codec, images[0], BER_STOPS[-1]))
+        self.channel = widgets.IntSlider(busiest, 0, channels - 1, description="channel", **slider_look())
+        self.canvases = canvases(
+            image="image", sent="channel sent", received="channel received", difference="received − sent"
+        )
+        figure = go.Figure(go.Bar(x=list(range(channels)), y=[0.0] * channels, marker_color=COLORS["blue"]))
+        figure.update_layout(
+            height=220, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
+            xaxis_title="channel of the feature", yaxis_title="MSE of the channel",
+            yaxis_autorangeoptions_include=max(worst),  # so that the bars, not the axis, follow the error rate
+        )  # fmt: skip
+        self.errors = go.FigureWidget(figure)
+        controls = (self.ber, self.image, self.seed, self.channel)
+        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status, self.errors)
+        self.watch(*controls)
+
+    def update(self) -> None:
+        journey = send(self.model, self.codec, self.pictures[self.image.value], self.ber.value, self.seed.value)
+        sent, received = (feature[self.channel.value] for feature in (journey.sent, journey.received))
+        top = float(self.tops[self.channel.value]) or 1.0
+        self.canvases["image"].show(pixels(journey.image))
+        self.canvases["sent"].show(colored(sent, 0, top))
+        self.canvases["received"].show(colored(received, 0, top))
+        self.canvases["difference"].show(colored(received - sent, -top / 2, top / 2, DIVERGING))
+        errors = _channel_errors(journey)
+        marked = [COLORS["red"] if each == self.channel.value else COLORS["blue"] for each in range(len(errors))]
+        with self.errors.batch_update():
+            self.errors.data[0].y = errors
+            self.errors.data[0].marker.color = marked
+        self.status.value = (
+            f"{journey.flips} of {8 * len(journey.payload):,} bits flipped. MSE of the whole feature "
+            f"<b>{journey.mse:.4f}</b>, of this channel <b>{errors[self.channel.value]:.4f}</b>.<br>Colours: channel "
+            f"from 0 (dark) to {top:.2g} (yellow); difference from −{top / 2:.2g} (blue) to +{top / 2:.2g} (red)"
+        )
+
+
+def _channel_errors(journey: Journey) -> list[float]:
+    return ((journey.received - journey.sent) ** 2).mean((1, 2)).tolist()
+
+
+class OffloadPanel(_LinkPanel):
+    """Notebook 03: image, received feature, payload with its flipped bits, and the edge's answer."""
+
+    def __init__(
+        self,
+        model: SplitModel,
+        codec: SemanticCodec,
+        images: Tensor,
+        classes: Sequence[str],
+        ber: float = 0.05,
+        slice_ratio: float = 1.0,
+    ) -> None:
+        super().__init__(model, codec, images, ber)
+        self.classes = classes
+        ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, slice_ratio)
+        sizes = {codec.payload_bytes(model.feature_shape, ratio): ratio for ratio in ratios}  # a stop for each size
+        options = [(f"{ratio:g}", ratio) for ratio in sorted(sizes.values())]
+        self.slice_ratio = widgets.SelectionSlider(
+            options=options, value=slice_ratio, description="slice ratio", **slider_look()
+        )
+        labels = {"feature sent": "feature sent, mean of channels", "feature received": "… received, same colours"}
+        self.canvases = canvases(image="image", **labels)
+        rows = -(-codec.payload_bytes(model.feature_shape) // BYTES_PER_ROW)
+        place = widgets.Layout(min_height=f"{4 * rows + 20}px", margin="2px")  # a short payload moves nothing below
+        label = "payload as it arrives: 1 dark, 0 light, flipped bits red"
+        self.bits = PixelCanvas(label=label, width=BITS_WIDTH, layout=place)
+        figure = go.Figure()
+        for name, color in (("uncompressed", "gray"), ("received", "red")):
+            figure.add_bar(name=name, marker_color=COLORS[color], x=[], y=[])
+        figure.update_layout(
+            height=230, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
+            xaxis={"title": "class", "type": "category"}, yaxis={"title": "probability, %", "range": [0, 100]},
+        )  # fmt: skip
+        self.chances = go.FigureWidget(figure)
+        controls = (self.ber, self.image, self.seed, self.slice_ratio)
+        pictures = widgets.HBox(list(self.canvases.values()))
+        self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances)
+        self.watch(*controls)
+
+    def update(self) -> None:
+        ratio, image = self.slice_ratio.value, self.pictures[self.image.value]
+        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, ratio)
+        mean = journey.sent.mean(0)
+        low, high = float(mean.min()), float(mean.max())
+        self.canvases["image"].show(pixels(image))
+        self.canvases["feature sent"].show(colored(mean, low, high))
+        self.canvases["feature received"].show(colored(journey.received.mean(0), low, high))
+        self.bits.show(colored_bits(journey))
+        chosen = top_classes(journey)
+        with self.chances.batch_update():
+            for trace, chances in zip(self.chances.data, (journey.clean, journey.answer), strict=True):
+                trace.x = [str(self.classes[each]) for each in chosen]
+                trace.y = (100 * chances[chosen]).tolist()
+        before, after = (str(self.classes[int(each.argmax())]) for each in (journey.clean, journey.answer))
+        color = "inherit" if after == before else COLORS["red"]
+        share = 100 * share_sent(*self.codec.code_shape(self.model.feature_shape)[1:], ratio)
+        size = len(journey.payload)
+        self.status.value = (
+            f"{size} bytes ({share:.0f} % of the code), {journey.flips} of {8 * size:,} bits flipped. "
+            f"Uncompressed answer: <b>{before}</b>; after the link: <b style='color:{color}'>{after}</b>"
+        )

@@ -1,0 +1,112 @@
+"""Published measurements of schemes and byte budgets: statistics over training seeds, and their figures.
+
+A table of schemes has the columns scheme ("ours", "released"), bytes, train_seed, ber, seed (of the channel), accuracy.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from semanticnn_core.files import located
+from semanticnn_core.viz.figures import draw_curves, panes
+from semanticnn_core.viz.style import COLORS, percent
+
+COLUMNS = ("scheme", "bytes", "train_seed", "ber", "seed", "accuracy")
+BUDGET = 384
+"""Bytes at which the schemes are compared."""
+
+
+def schemes_path(dataset: str, root: str | Path = "data") -> Path:
+    """Return where the table of schemes of a data set is published."""
+    return located(root) / "results" / f"{dataset}-schemes.csv"
+
+
+def load_schemes(dataset: str, root: str | Path = "data") -> pd.DataFrame | None:
+    """Return the published table of schemes, None where there is none; a missing column is a ValueError."""
+    path = schemes_path(dataset, root)
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise ValueError(f"{path} lacks the column {missing[0]!r}; it has {', '.join(table.columns)}")
+    return table
+
+
+def per_training(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over the channel seeds: one row a scheme, bytes, train_seed and ber. Trainings are the samples."""
+    return table.groupby(["scheme", "bytes", "train_seed", "ber"], as_index=False, sort=False)["accuracy"].mean()
+
+
+def paired_differences(
+    table: pd.DataFrame, ours: tuple[str, int] = ("ours", BUDGET), other: tuple[str, int] = ("released", BUDGET)
+) -> pd.DataFrame:
+    """Compare two (scheme, bytes) training seed by training seed; accuracies' differences as fractions.
+
+    Returns per ber: difference (the mean, ours − other), standard_error (sd / √pairs, NaN for one pair), pairs.
+    """
+    means = per_training(table).set_index(["scheme", "bytes", "ber", "train_seed"])["accuracy"].sort_index()
+    for name, size in (ours, other):
+        if (name, size) not in means.index.droplevel(["ber", "train_seed"]):
+            raise ValueError(f"the table holds nothing for {name!r} at {size} bytes")
+    difference = (means.loc[ours] - means.loc[other]).dropna().groupby("ber")
+    summary = difference.agg(difference="mean", deviation="std", pairs="size").reset_index()
+    summary["standard_error"] = summary["deviation"] / np.sqrt(summary["pairs"])
+    return summary[["ber", "difference", "standard_error", "pairs"]]
+
+
+def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
+    """Write `paired_differences` for reading: percentage points with their standard error."""
+    points = [
+        f"{100 * row.difference:+.2f} ± {100 * row.standard_error:.2f}" for row in differences.itertuples(index=False)
+    ]
+    return pd.DataFrame(
+        {
+            "bit error rate": [percent(ber) for ber in differences["ber"]],
+            "difference ± standard error, points": points,
+            "pairs": differences["pairs"],
+        }
+    ).set_index("bit error rate")
+
+
+def draw_schemes(table: pd.DataFrame, size: int = BUDGET) -> Figure:
+    """Draw both schemes at one size: accuracy with its spread over trainings, and their paired difference."""
+    figure, axes = panes(1, 2, (10, 3.8), gridspec_kw={"width_ratios": [1.4, 1]})
+    means = per_training(table[table["bytes"] == size])
+    draw_curves(means, "accuracy", "scheme", f"accuracy at {size} B, %", axis=axes[0, 0])
+    axes[0, 0].set_title("mean ± std over trainings")
+    axis, differences = axes[0, 1], paired_differences(table, ("ours", size), ("released", size))
+    places = np.arange(len(differences))
+    axis.axhline(0, color=COLORS["gray"], lw=1.2)
+    axis.errorbar(
+        places, 100 * differences["difference"], 100 * differences["standard_error"].fillna(0),
+        fmt="o", capsize=4, color=COLORS["blue"],
+    )  # fmt: skip
+    axis.set_xticks(places, [percent(ber) for ber in differences["ber"]])
+    axis.set(xlabel="bit error rate", ylabel="points", title="ours − released, pair by pair (± s.e.)")
+    return figure
+
+
+def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01, size: int = BUDGET) -> Figure:
+    """Draw accuracy against the bytes sent, a line a bit error rate; squares are the released scheme's."""
+    figure, axes = panes(size=(8, 3.8))
+    axis = axes[0, 0]
+    means = per_training(table[table["ber"] >= least_ber * (1 - 1e-9)])
+    sizes = sorted(means.loc[means["scheme"] == "ours", "bytes"].unique())
+    rates = sorted(means["ber"].unique())
+    for number, (ber, color) in enumerate(zip(rates, ("blue", "orange", "green", "red", "purple"), strict=False)):
+        shift = 1.015 ** (number - (len(rates) - 1) / 2)  # bars of different rates stand beside each other
+        for scheme, style in (("ours", "o-"), ("released", "s")):
+            rows = means[(means["scheme"] == scheme) & (means["ber"] == ber)]
+            stats = 100 * rows.groupby("bytes")["accuracy"].agg(["mean", "std"]).fillna(0)
+            options = {"label": percent(ber)} if scheme == "ours" else {"mfc": "white", "ms": 7}
+            places = stats.index * shift * (1 if scheme == "ours" else 1.07)
+            axis.errorbar(places, stats["mean"], stats["std"], fmt=style, color=COLORS[color], capsize=3, **options)
+    axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
+    axis.set_xticks(sizes, [str(each) for each in sizes])
+    axis.minorticks_off()
+    axis.legend(title="bit error rate")
+    axis.set_title(f"circles: ours; open squares: released scheme at {size} B; mean ± std over trainings", fontsize=11)
+    return figure

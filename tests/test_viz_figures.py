@@ -1,0 +1,229 @@
+"""Figures, probes and live panels of notebooks 02 and 03."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import nn
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import CodecConfig
+from semanticnn_core.datasets import ImageSplit
+from semanticnn_core.evaluation import byte_counts
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.viz import figures, probes, results
+from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, PixelCanvas
+
+CLASSES = ("ant", "bee", "cat")
+
+
+class Pixels(nn.Module):
+    def forward(self, images):
+        return images.float() / 255
+
+
+@pytest.fixture(scope="module")
+def model() -> SplitModel:
+    torch.manual_seed(0)
+    device = nn.Sequential(Pixels(), nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6())
+    edge = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, len(CLASSES)))
+    return SplitModel(device, edge, 32).frozen()
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (12, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def codec(model, images) -> SemanticCodec:
+    torch.manual_seed(0)
+    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,)))
+    codec.calibrate(model.device(images))
+    codec.set_code_order()
+    return codec.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def journeys(model, codec, images) -> list[probes.Journey]:
+    return [probes.send(model, codec, images[0], ber, seed=3) for ber in (0.0, 0.05, 0.2)]
+
+
+@pytest.fixture(scope="module")
+def schemes() -> pd.DataFrame:
+    """Made up: ours is 2 points better at 384 B in every pair, plus a common effect of the training seed."""
+    rows = []
+    for scheme, size, gain in (("ours", 384, 0.02), ("ours", 192, 0.0), ("released", 384, 0.0)):
+        for train_seed in range(3):
+            for ber in (1e-4, 0.01, 0.05):
+                for seed in range(2):
+                    accuracy = 0.8 + gain - ber + 0.03 * train_seed + 0.001 * seed
+                    rows.append((scheme, size, train_seed, ber, seed, accuracy))
+    return pd.DataFrame(rows, columns=results.COLUMNS)
+
+
+def painted(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def test_a_journey_is_what_the_codec_does(model, codec, images, journeys):
+    calm, _, rough = journeys
+    assert calm.flips == 0 and torch.equal(calm.payload, calm.arrived)
+    assert rough.flips > 0 and not torch.equal(rough.payload, rough.arrived)
+    assert float(rough.clean.sum()) == pytest.approx(1, abs=1e-5)
+    again = probes.send(model, codec, images[0], 0.2, seed=3)
+    assert torch.equal(again.arrived, rough.arrived)
+    assert len(probes.send(model, codec, images[0], 0.0, slice_ratio=0.25).payload) < len(calm.payload)
+
+
+def test_bits_read_like_hex():
+    assert probes.byte_bits(torch.tensor([0xA1], dtype=torch.uint8)).tolist() == [[1, 0, 1, 0, 0, 0, 0, 1]]
+
+
+def test_bit_grid_marks_flips_and_the_end(journeys):
+    rough = journeys[-1]
+    grid = figures.bit_grid(rough, bytes_per_row=5)
+    size = len(rough.payload)
+    assert grid.shape == (-(-size // 5), 40)
+    assert (grid == 2).sum() == rough.flips
+    assert (grid == 3).sum() == 8 * (-size % 5)
+
+
+def test_tables_of_codecs_hold_every_point(model, codec, images):
+    labels = model(images).argmax(1)
+    tasks = {"class": (model.edge, labels), "parity": (model.edge, labels % 2)}
+    table = probes.measure_codecs(model.device, {"a": codec, "b": codec}, images, (0.0, 0.1), seeds=3, tasks=tasks)
+    assert list(table.columns) == ["system", "ber", "seed", "mse", "class", "parity"]
+    assert len(table) == 2 * 2 * 3
+    assert table[table["ber"] == 0]["mse"].nunique() == 1
+    assert table["class"].between(0, 1).all()
+    assert probes.accuracy(model, images, labels) == 1
+
+
+def test_no_belief_beats_the_truth_for_symbols(codec):
+    rates = (1e-4, 0.01, 0.05, 0.2)
+    grid = probes.told_distortion(codec.quantizer, rates).pivot(index="ber", columns="told", values="error")
+    assert (np.diag(grid)[:, None] <= grid.values + 1e-7).all()
+    expected = [float(codec.quantizer.expected_distortion(rate)) for rate in rates]
+    assert np.diag(grid) / np.diag(grid)[-1] == pytest.approx(np.array(expected) / expected[-1], rel=1e-4)
+
+
+def test_a_new_head_learns_a_second_task_and_leaves_the_first_alone(model, images):
+    before = model(images)
+    labels = (images[:, 0].float().mean((1, 2)) > images[:, 0].float().mean()).long()
+    second = probes.rehead(model, images, labels, weight_decay=0.0)
+    assert second.device is model.device and second.output_shape == (2,)
+    assert probes.accuracy(second, images, labels) >= 0.9
+    assert torch.equal(model(images), before)
+    with pytest.raises(ValueError, match="Linear"):
+        probes.rehead(SplitModel(model.device, nn.AdaptiveAvgPool2d(1), 32), images, labels)
+
+
+def test_symbol_shares_sum_to_one(model, codec, images):
+    shares = probes.symbol_shares(model.device, codec, images)
+    assert shares.shape == (8,) and float(shares.sum()) == pytest.approx(1)
+
+
+def test_first_items_are_a_batch(images):
+    split = ImageSplit(images, torch.arange(12))
+    assert probes.first_items(split, None)[0].shape == images.shape
+    assert len(probes.first_items(split, 5)[1]) == 5
+
+
+def test_every_figure_paints(model, codec, images, journeys):
+    table = probes.measure_codecs(
+        model.device, {"a": codec}, images, (0.0, 0.1), tasks={"t": (model.edge, torch.zeros(12))}
+    )
+    rates = (0.01, 0.1)
+    exact = probes.told_distortion(codec.quantizer, rates)
+    told = probes.measure_told(model.device, codec, images, rates)
+    shown = [
+        figures.draw_sizes(byte_counts(model, codec)),
+        figures.draw_history({"run": [{"epoch": 1, "x": 2.0}, {"epoch": 2, "x": 1.0}]}, {"x": "a term"}),
+        figures.draw_features(journeys, "a title"),
+        figures.draw_curves(table, "mse", "system", "MSE", {"mean": 0.5}),
+        figures.draw_curves(table, "t", "system", "accuracy, %"),
+        figures.draw_told(exact, told),
+        figures.draw_occupancy({"a": torch.full((8,), 1 / 8)}),
+        figures.draw_payload(journeys[-1], CLASSES),
+        figures.draw_gallery(journeys, [0, 1, 2], CLASSES),
+        figures.draw_grid({"one": journeys, "two": journeys}, CLASSES),
+    ]  # fmt: skip
+    assert all(painted(figure).std() > 1 for figure in shown)
+
+
+def test_percent_is_how_people_say_it():
+    assert [figures.percent(rate) for rate in (0, 1e-4, 0.025, 0.05)] == ["0 %", "0.01 %", "2.5 %", "5 %"]
+
+
+def test_paired_differences_remove_the_training_seed(schemes):
+    table = results.paired_differences(schemes)
+    assert table["difference"].tolist() == pytest.approx([0.02] * 3)
+    assert table["standard_error"].tolist() == pytest.approx([0.0] * 3, abs=1e-12)
+    assert table["pairs"].tolist() == [3] * 3
+    half = results.paired_differences(schemes, ("ours", 192), ("released", 384))
+    assert half["difference"].tolist() == pytest.approx([0.0] * 3, abs=1e-12)
+    with pytest.raises(ValueError, match="'ours' at 48 bytes"):
+        results.paired_differences(schemes, ("ours", 48))
+
+
+def test_unpaired_trainings_are_left_out(schemes):
+    fewer = schemes[~((schemes["scheme"] == "released") & (schemes["train_seed"] > 0))]
+    table = results.paired_differences(fewer)
+    assert table["pairs"].tolist() == [1] * 3 and table["standard_error"].isna().all()
+
+
+def test_scheme_figures_and_tables(schemes):
+    assert all(painted(draw(schemes)).std() > 1 for draw in (results.draw_schemes, results.draw_budgets))
+    text = results.difference_table(results.paired_differences(schemes))
+    assert text.index.tolist() == ["0.01 %", "1 %", "5 %"]
+    assert text.iloc[0, 0] == "+2.00 ± 0.00"
+
+
+def test_schemes_are_read_or_absent(schemes, tmp_path):
+    assert results.load_schemes("toys", tmp_path) is None
+    path = results.schemes_path("toys", tmp_path)
+    path.parent.mkdir()
+    schemes.to_csv(path, index=False)
+    pd.testing.assert_frame_equal(results.load_schemes("toys", tmp_path), schemes)
+    schemes.drop(columns="ber").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="'ber'"):
+        results.load_schemes("toys", tmp_path)
+
+
+def test_a_canvas_is_fed_raw_bytes():
+    canvas = PixelCanvas(label="a picture")
+    canvas.show(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    assert (canvas.rows, canvas.columns) == (1, 2)
+    assert canvas.pixels == bytes([1, 2, 3, 255, 4, 5, 6, 255])
+
+
+def test_the_feature_panel_follows_its_sliders(model, codec, images):
+    panel = FeaturePanel(model, codec, images, ber=0.05)
+    assert BER_STOPS[0] == 0 and panel.ber.value == pytest.approx(0.05, rel=0.2)
+    seen = [(panel.canvases["received"].pixels, panel.errors.data[0].y, panel.status.value)]
+    for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.image, 2), (panel.channel, 7)):
+        control.value = value
+        seen.append((panel.canvases["received"].pixels, panel.errors.data[0].y, panel.status.value))
+        assert seen[-1] != seen[-2], control.description
+    panel.ber.value = 0.0
+    assert panel.status.value.startswith("0 of ")
+    sent = probes.send(model, codec, images[2], 0.0, 5)
+    assert panel.errors.data[0].y[7] == pytest.approx(float(((sent.received - sent.sent) ** 2)[7].mean()), rel=1e-5)
+
+
+def test_the_offload_panel_follows_its_sliders(model, codec, images):
+    panel = OffloadPanel(model, codec, images, CLASSES, ber=0.05)
+    for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.slice_ratio, 0.5), (panel.image, 2)):
+        before = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
+        control.value = value
+        after = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
+        assert all(old != new for old, new in zip(before, after, strict=True)), control.description
+    journey = probes.send(model, codec, images[2], 0.2, 5, 0.5)
+    assert panel.chances.data[1].y == pytest.approx((100 * journey.answer).tolist())
+    assert list(panel.chances.data[0].x) == list(CLASSES)
+    assert f"{len(journey.payload)} bytes" in panel.status.value
