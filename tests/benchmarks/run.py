@@ -1,0 +1,109 @@
+"""Speed, as ratios measured in one run: what the codec's training costs over the frozen backbone alone.
+
+`make bench` prints the table; nothing is asserted, because machines differ.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+import torch
+from torch.nn import functional as F
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.codec.payload import pack, unpack
+from semanticnn_core.config import CodecConfig, CodecTrainConfig
+from semanticnn_core.datasets.scene_digits import build_scene_digits
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import Progress, Step
+from semanticnn_core.training.memory import keep_freed_memory
+from semanticnn_core.training.stages import denoising_step, semantic_step
+
+CODECS = {
+    "mobilenet_v2": CodecConfig(),
+    "resnet50": CodecConfig(
+        feature_channels=64,
+        feature_range=(0.0, float("inf")),
+        code_channels=32,
+        kernel=2,
+        stride=2,
+        decoder_widths=(64, 96, 128, 96),
+    ),
+}
+BATCH, ROUNDS, IMAGE_SIZE, CLASSES = 64, 7, 64, 10
+
+
+def training_speed(name: str) -> dict[str, float]:
+    """Return images/s of the limit, of stage 1 and of stage 2, interleaved so that all meet the same machine.
+
+    limit: frozen backbone alone, one forward and one backward to its input. The stages are the product's own steps
+    (augmentation and device part included) with gradient clipping and the optimiser's step.
+    """
+    torch.manual_seed(0)
+    model = SplitModel.of(name, CLASSES, IMAGE_SIZE).frozen()
+    codec = SemanticCodec(CODECS[name]).train()
+    batch = {
+        "image": torch.randint(0, 256, (BATCH, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8),
+        "label": torch.randint(0, CLASSES, (BATCH,)),
+    }
+    codec.calibrate(model.device(batch["image"]))
+    config = CodecTrainConfig()
+    optimizer = torch.optim.AdamW(codec.parameters(), config.learning_rate)
+    progress = Progress(0, 0.0, torch.Generator().manual_seed(0))
+    point = model.device(batch["image"]).clone().requires_grad_()
+
+    def limit() -> None:
+        point.grad = None
+        F.cross_entropy(model.edge(point), batch["label"]).backward()
+
+    def train(step: Step) -> None:
+        optimizer.zero_grad()
+        step(codec, batch, progress)["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(codec.parameters(), config.gradient_clip)
+        optimizer.step()
+
+    stages = {
+        "stage 1": denoising_step(model.device, config),
+        "stage 2": semantic_step(model, replace(config, distill=0.0)),  # equation 2 as it stands
+        "stage 2 + distillation": semantic_step(model, config),  # as shipped: one forward more
+    }
+    runs = {"limit": limit} | {each: partial(train, step) for each, step in stages.items()}
+    times: dict[str, list[float]] = {each: [] for each in runs}
+    for _ in range(ROUNDS + 1):
+        for each, function in runs.items():
+            times[each].append(_seconds(function))
+    return {each: BATCH / median(values[1:]) for each, values in times.items()}
+
+
+def packing_speed() -> float:
+    """Return MB of payload per second, packed and unpacked on one core: 2,352-byte payloads, batches of 256."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    symbols = torch.randint(0, 8, (256, 2352 * 8 // 3), dtype=torch.uint8)
+    times = [_seconds(lambda: unpack(pack(symbols, 3), 3, symbols.shape[1])) for _ in range(30)]
+    torch.set_num_threads(threads)
+    return 256 * 2352 / median(times) / 1e6
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    keep_freed_memory()
+    print(f"{torch.get_num_threads()} threads, batch {BATCH}, {IMAGE_SIZE} px, median of {ROUNDS}")
+    for name in CODECS:
+        speed = training_speed(name)
+        limit = speed.pop("limit")
+        for each, rate in speed.items():
+            print(f"{name:13} {each:22}: {rate:7.1f} images/s, {rate / limit:5.2f} of the limit ({limit:.1f} images/s)")
+    print(f"pack + unpack, one core: {packing_speed():.0f} MB/s of payload")
+    print(f"SceneDigits built in {_seconds(build_scene_digits):.1f} s")
+
+
+if __name__ == "__main__":
+    main()
