@@ -1,0 +1,367 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · What three bits can carry
+#
+# A feature is a cloud of real numbers; a link carries bits, and turns some of them over. Between the two stands a
+# quantiser with a handful of *centres*. This notebook takes it apart: how it rounds, how its centres learn although
+# rounding has no gradient, which bits stand for which centre, and what is left when bits flip.
+#
+# Every picture is made from real encoder outputs. Change a value in the next cell and run again.
+
+# %% tags=["parameters"]
+seed = 0
+profile = "fast"
+interactive = True
+out_dir = "runs/01_quantizer_intuition"
+dataset = "scene_digits"
+checkpoint = "mobilenet_v2-scene_digits"
+image_index = 3
+n_centers = 8
+sigma = 4.0
+ber = 0.01
+alpha = 0.1
+
+# %%
+import torch
+
+from semanticnn_core.codec.huffman import fixed_length, huffman
+from semanticnn_core.datasets import load_dataset
+from semanticnn_core.evaluation import symbol_codes
+from semanticnn_core.training import centers as learning
+from semanticnn_core.training import load_checkpoint
+from semanticnn_core.viz import quantizer as show
+from semanticnn_core.viz import symbol_codes as show_codes
+from semanticnn_core.viz.style import use_style
+
+use_style()
+images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 10)
+
+# %% [markdown]
+# ## 1 · From picture to code words
+#
+# The device runs the first layer of the task network, then the encoder: one convolution and a normalisation. What
+# comes out is the **latent**, a small stack of maps. Each of its numbers is replaced by the nearest of the learned
+# centres, and only the *name* of that centre, a word of $\log_2 n$ bits, leaves the device.
+
+# %%
+loaded = load_checkpoint(checkpoint)
+model, codec = loaded.model, loaded.codec
+images = load_dataset(dataset, image_size=model.image_size).test.take(images_used).images
+with torch.no_grad():
+    latents = codec.encoder(model.device(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
+size = codec.payload_bytes(model.feature_shape)
+print(f"{latents[0].numel()} latents an image, {codec.quantizer.bits} bits each: {size} bytes")
+
+# %%
+busiest = latents[image_index].flatten(0, 1).var(0).argmax()
+show.journey(images[image_index], latents[image_index, ..., busiest], codec.quantizer)
+
+# %% [markdown]
+# The last two maps are nearly the same picture, though the right one is made of very few different values.
+# **Which of its details would you give up first, if you had one bit less?**
+#
+# ## 2 · A staircase has no slope
+#
+# The device rounds: the latent $x$ becomes the nearest centre, $q(x) = c_{i^*}$ with
+# $i^* = \arg\min_i |x - c_i|$. Drawn as a curve this is a staircase. On a step its slope is zero, at an edge it has
+# none, so no learning signal ever gets from the output back to the encoder, or to the centres' neighbours.
+#
+# Training therefore looks at a *soft* staircase. Every centre gets a share of $x$, larger the closer it is,
+#
+# $$w_i(x) = \frac{e^{-\sigma (x - c_i)^2 / \Delta^2}}{\sum_j e^{-\sigma (x - c_j)^2 / \Delta^2}},
+# \qquad \tilde q(x) = \sum_i w_i(x)\, c_i,$$
+#
+# with $\Delta$ the mean distance between neighbouring centres. What is *sent* is always the hard value; only the
+# gradient is taken from the soft one.
+
+# %%
+sharpness = sorted({0.3, 1.0, sigma, 16.0})
+show.staircases(latents, codec.quantizer, sharpness)
+
+# %% [markdown]
+# Look at the lower picture. A small $\sigma$ gives every latent about the same slope, but its staircase is hardly
+# one: gradients arrive everywhere and belong to another function. A large $\sigma$ is honest about the steps, and
+# its gradient lives only in thin spikes at their edges. So training starts blurred and sharpens on the way.
+#
+# There is a reason for the shape of the spikes. Differentiate $\tilde q$ and out comes
+#
+# $$\frac{d\tilde q}{dx} = \frac{2\sigma}{\Delta^2} \operatorname{Var}_{w(x)}(c),$$
+#
+# the variance of the centres under the shares at $x$: the gradient is large exactly where the quantiser is in doubt.
+#
+# **What happens to a latent far above the highest centre, and why should an encoder be kept from producing it?**
+#
+# **Exercise 1.** Check the formula against automatic differentiation.
+
+# %% tags=["solution"]
+x = torch.linspace(*show.shown_range(latents), 200).requires_grad_()
+smooth = learning.with_centers(latents, codec.quantizer.levels, sigma)
+(smooth.soft_assign(x) @ smooth.levels).sum().backward()
+formula = show.mapping(smooth, show.shown_range(latents), points=200).slope
+print(f"largest difference: {float((x.grad - formula).abs().max()):.1e} (largest slope {float(formula.max()):.2f})")
+
+# %% [markdown]
+# ## 3 · Centres that move
+#
+# Where should the centres be? Suppose we start badly: evenly spaced from the smallest latent to the largest, or at
+# latents drawn by lot. Then let them follow the gradient of
+#
+# $$\mathcal{L} = \frac{\mathbb{E}\,(x - \hat x)^2}{\operatorname{Var}(x)} + \alpha\, L_{\mathrm{div}},
+# \qquad L_{\mathrm{div}} = \mathrm{KL}\!\left(p \,\|\, \tfrac1n\right),$$
+#
+# where $\hat x$ is what arrives after real bit flips and $p$ is how much each centre is used. Whole counts have no
+# gradient, so $p$ is counted softly: between thresholds (halfway from centre to centre) that are a little blurred. The
+# rest of the network stands still: only the $n$ centres learn, live, in the next cell. (Here the error is measured in
+# shares of the variance, so an $\alpha$ near 0.1 is already strong; in the codec's training the other term is a
+# cross-entropy, and the paper uses $\alpha = 2$.)
+
+# %%
+flat = latents.flatten()
+even = torch.linspace(float(flat.min()), float(flat.max()), n_centers)
+starts = {"evenly spaced": even, "drawn by lot": learning.random_start(flat, n_centers, seed)}
+goals = {"quantiles": learning.quantile_centers(flat, n_centers), "Lloyd–Max": learning.lloyd_max(flat, n_centers)}
+settings = {"ber": ber, "sigma": sigma, "steps": steps, "seed": seed}
+runs = {name: learning.learn_centers(flat, start, alpha=alpha, **settings) for name, start in starts.items()}
+show.trajectories(runs, latents, goals)
+
+# %% [markdown]
+# Each line is one centre on its way from a red dot. On the right are two recipes from the textbook: *quantiles*
+# (every centre gets the same number of latents) and *Lloyd–Max* (the least squared error on a link without errors).
+# The gradient finds its own place, because its goal mentions both, and the flips too.
+#
+# Do both starts end in the same place? And how good is that place?
+
+# %%
+reached = {name: learning.with_centers(flat, goal, sigma) for name, goal in goals.items()}
+limits = {name: float(learning.relative_distortion(each, flat, ber)) for name, each in reached.items()}
+show.learning_curves(runs, limits)
+
+# %% [markdown]
+# **Exercise 2.** Random starts need more than one lot. Repeat with several seeds: does the end depend on the start?
+
+# %% tags=["solution"]
+lots = [learning.random_start(flat, n_centers, s) for s in range(seeds)]
+again = [learning.learn_centers(flat, lot, ber, alpha, sigma, steps, seed=s) for s, lot in enumerate(lots)]
+first, last = (torch.stack([run.distortion[place] for run in again]) for place in (0, -1))
+print(f"before: {float(first.mean()):.3f} ± {float(first.std()):.3f} of the variance, over {seeds} seeds")
+print(f"after:  {float(last.mean()):.3f} ± {float(last.std()):.3f}")
+
+# %% [markdown]
+# ## 4 · Everyone should have work
+#
+# A centre that no latent is close to is a code word that is never sent: bits paid for and not used. The *entropy* of
+# the use says how many bits of news a symbol really carries, and $L_{\mathrm{div}}$ is precisely what is missing:
+#
+# $$H(p) = \log_2 n - \frac{L_{\mathrm{div}}}{\ln 2}.$$
+#
+# At $L_{\mathrm{div}} = 0$ all centres are used equally and every bit on the link is news. Below, the evenly spaced
+# start before learning, after learning the error alone ($\alpha = 0$), and after learning both.
+
+# %%
+alone = learning.learn_centers(flat, even, alpha=0.0, **settings)
+learned = runs["evenly spaced"].quantizer
+cases = {"before": learning.with_centers(flat, even), "error alone": alone.quantizer, f"with α = {alpha:g}": learned}
+show.occupancies({name: each.prior for name, each in cases.items()})
+
+# %% [markdown]
+# The error alone cares for large latents: a centre out there removes much of it, though few symbols ever need it, and
+# one that starts beyond all latents may never be called back. $L_{\mathrm{div}}$ spreads the work: it moves centres
+# into the crowd, even where they hardly improve anything, and away from rare, large values. So what does uniform use
+# cost?
+
+# %%
+table = learning.weigh_occupancy(
+    flat, n_centers, (0.0, 0.03, 0.3, 2.0), sorted({0.0, ber, 0.05}), seeds, ber=ber, sigma=sigma, steps=steps
+)
+show.trade(table)
+
+# %% [markdown]
+# Read the two pictures together. The symbols fill up quickly as $\alpha$ grows, and in the end the clean error pays
+# for it. With many bit errors the price is small, for the link then loses far more than the rounding. (Bars: standard
+# deviation over the seeds.)
+#
+# There is a trap in counting softly. One could take the mean of the shares $w_i$ from section 2 for $p_i$. Then two
+# centres on the same spot look like two centres in honest work, for they halve their latents softly, while the hard
+# rule can only ever send one of them: $L_{\mathrm{div}}$ is content and a code word is lost. It happens in practice;
+# a codec trained that way ended with six different centres out of eight. **Why does counting between blurred thresholds
+# close the loophole?** (Where is the threshold between two centres on one spot, and the next one?)
+#
+# ## 5 · Who is mistaken for whom
+#
+# A symbol of $b$ bits crosses a link that turns each bit over with probability $p$. Two words that differ in $d$ bits
+# are confused with probability
+#
+# $$P(j \mid i) = p^{d}\,(1-p)^{b-d}.$$
+#
+# The numbers in the next picture are the same few in every code order. What the order decides is *where* they stand:
+# whether a likely mistake lands on a neighbour or far away.
+
+# %%
+orders = {name: show.coded_quantizer(flat, learned.levels, sigma, name) for name in ("natural", "gray")}
+show_codes.error_matrices(orders, ber)
+
+# %% [markdown]
+# In the natural order, the middle two centres (011 and 100 with eight of them) are neighbours and differ in every
+# bit; in Gray's, neighbours always differ in one bit, and some far ones too. **Which bit of which order does the
+# greatest harm?**
+#
+# The receiver can be clever without a single extra bit. It knows $p$ and how often each centre is used, so it can ask
+# what was *probably* sent. Instead of centre $c_j$ it takes the posterior mean
+#
+# $$v_j = \sum_i P(i \mid j)\, c_i, \qquad P(i \mid j) \propto p_i\, P(j \mid i).$$
+
+# %%
+natural = orders["natural"]
+show_codes.received_values(natural, torch.logspace(-4, torch.tensor(0.5).log10().item(), 60).tolist())
+
+# %% [markdown]
+# As the link gets worse, all values shrink to the mean: at $p = 0.5$ the bits say nothing, and the mean is the best
+# one can do. On the right, what that prudence saves over believing the symbol.
+#
+# **Exercise 3.** At $p = 0.5$ plain decoding costs about twice the centres' variance (more if their use is uneven), the
+# posterior mean once. Why?
+
+# %% tags=["solution"]
+plain = ((natural.levels[:, None] - natural.levels) ** 2 * natural.prior[:, None]).sum(0).mean()
+variance = natural.prior @ (natural.levels - natural.prior @ natural.levels) ** 2
+posterior = natural.expected_distortion(0.5)
+print(f"plain: {float(plain / variance):.2f} variances, posterior mean: {float(posterior / variance):.2f}")
+print("Sent and received are then independent: the variances of both add up, and so does the gap between their means,")
+print("for all words are received equally often, however unevenly they are sent.")
+
+# %% [markdown]
+# ## 6 · Which word for which centre?
+#
+# The words can be dealt to the centres in $n!$ ways, and the device does not care: it looks them up. For eight
+# centres the expected error of all of them can be computed exactly. Flipping one bit in every word changes nothing,
+# so $7! = 5040$ cases remain, a fraction of a second. (Beyond eight centres the search swaps pairs until nothing
+# improves.) *Natural* counts, *Gray* changes one bit from neighbour to neighbour, *Hamming* sorts by the number of
+# ones, *random* is what you get without thinking: here twenty of them.
+#
+# Left: the centres learned above. Middle: evenly spaced centres, all used
+# equally. Right: the best centres for a bell curve.
+
+# %%
+bers = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.025, 0.05, 0.1]
+bell = torch.randn(100_000, generator=torch.Generator().manual_seed(seed))
+gauss = learning.with_centers(bell, learning.lloyd_max(bell, n_centers))
+cases = {
+    "learned above": (learned.levels, learned.prior),
+    "evenly spaced and used": (torch.linspace(-1, 1, n_centers), torch.full((n_centers,), 1 / n_centers)),
+    "best for a bell curve": (gauss.levels, gauss.prior),
+}
+comparisons = {name: symbol_codes.compare_orders(*case, bers) for name, case in cases.items()}
+show_codes.order_curves(comparisons)
+
+# %%
+symbol_codes.rank_orders(comparisons, ber=0.05)
+
+# %% [markdown]
+# The table is the cut at 5 %, in percent above the optimum. Compare natural and Gray in its second and third column:
+# no fixed order wins everywhere, it depends on spacing, use and errors. The optimum is searched once, after training,
+# and stored with the codec. (It is the best *over the whole range*, so at a single rate another order may be ahead.)
+#
+# **Exercise 4.** Does the best order change if the receiver decodes plainly?
+
+# %% tags=["solution"]
+from semanticnn_core.codec.code_order import optimal_order
+
+for rule in ("posterior", "plain"):
+    order = optimal_order(learned.levels, learned.prior, (1e-4, 0.05), rule == "posterior")
+    print(f"{rule:9}", *(f"{word:0{learned.bits}b}" for word in order.tolist()))
+
+# %% [markdown]
+# ## 7 · Why not Huffman?
+#
+# Where some centres are used more than others, short words for the frequent ones save bits: that is Huffman's code,
+# and on a clean link nothing is lost. Let us be fair and give it something to save: evenly spaced centres, the start
+# of section 3, whose use is uneven, and a code fitted to them. For comparison, the centres that were learned.
+
+# %%
+best = learning.with_centers(flat, even)
+for name, each in {"evenly spaced centres": best, "learned centres": learned}.items():
+    code, use = huffman(each.prior.tolist()), each.prior
+    length = sum(float(share) * len(word) for share, word in zip(use, code.words, strict=True))
+    print(
+        f"{name}: {length:.2f} bits a symbol, {1 - length / each.bits:.1%} saved; entropy {show.entropy_bits(use):.2f}"
+    )
+
+# %% [markdown]
+# That is what one could win. Now turn over **one** bit of one real image and decode. A fixed-length decoder always
+# knows where a word begins. Huffman's reads a wrong word, begins the next one at the wrong bit, and may come out with
+# a symbol too many or too few: then all that follows stands in the wrong place. Shown are a median bit, and an
+# unlucky one: one bit in twenty is as bad or worse. (The code is fitted to many images, so a single one may save
+# more than the average, or need more bits than with words of one length.)
+
+# %%
+sent = best.assign(latents).flatten(1)
+codes = {"fixed length": fixed_length(n_centers), "Huffman": huffman(best.prior.tolist())}
+symbols = sent[image_index].tolist()
+tried = {name: range(0, len(code.encode(symbols)), 7) for name, code in codes.items()}
+damage = {name: symbol_codes.single_flip_damage(code, symbols, tried[name]) for name, code in codes.items()}
+worse = damage["Huffman"].argsort()
+places = {
+    name: tried["Huffman"][int(worse[int(q * len(worse))])] for name, q in {"median": 0.5, "unlucky": 0.95}.items()
+}
+shown = {"fixed length": (codes["fixed length"], tried["fixed length"][len(worse) // 2])}
+shown |= {f"Huffman, {name} bit": (codes["Huffman"], place) for name, place in places.items()}
+show_codes.flip_damage(shown, symbols)
+
+# %%
+show_codes.damage_spread(damage, len(symbols))
+
+# %% [markdown]
+# Sometimes Huffman falls back into step by itself and little is lost; often it does not. **Where in the payload must
+# the flipped bit be to do the most damage?**
+#
+# At 1 % errors an image of a thousand three-bit symbols meets about thirty flips, not one:
+
+# %%
+rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2.5e-2, 5e-2]
+few = sent[:8].tolist()
+show_codes.wrong_curves(symbol_codes.wrong_shares(codes, few, rates, seeds))
+
+# %% [markdown]
+# The fixed-length curve is $1 - (1-p)^b$, no more: errors stay where they happen. Huffman's saving of a few percent
+# costs the picture at rates that the codec shrugs off. One would have to protect its bits with a channel code, and
+# the bits for that are more than those saved. Hence words of one length, and $L_{\mathrm{div}}$ to leave Huffman
+# nothing to win.
+#
+# ## 8 · All of it under your fingers
+#
+# Move the sliders: sharpness, number of centres, bit error rate (its first stop is exactly 0), code order. Centres are
+# Lloyd–Max's for each number. Find out:
+#
+# - At 5 % errors, is it better to send 64 centres or 8? Mind the bytes, too.
+# - From which BER on does a staircase of what *arrives* stop looking like the one that is sent?
+# - Which $\sigma$ makes the soft use look like the hard one?
+
+# %%
+if interactive:
+    from semanticnn_core.viz.panels.quantizer import QuantizerPanel
+
+    shown = QuantizerPanel(latents, n_centers, sigma, ber).widget
+else:
+    shown = show.mapping_grid(flat, (2, 8, 64), (0.0, 0.01, 0.05), sigma)
+shown
+
+# %% [markdown]
+# Rows: bit error rate; columns: number of centres, from one bit a symbol to six. Black is what is sent, red the mean
+# of what arrives, the band its spread; the title says what share of the variance is lost. Without errors more
+# centres are simply better. With errors they buy less and less: each extra bit is one more that can flip, and soon
+# the link loses far more than the rounding.
+#
+# **What to take along.** The hard rule is sent, the soft one teaches. Centres, words and the receiver's values are
+# three tables that can be chosen well once and cost the device nothing. And on a link that flips bits, words of one
+# length keep a mistake where it happened.
