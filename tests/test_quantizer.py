@@ -185,7 +185,9 @@ def test_backward_is_the_gradient_of_the_expectation(dequantizer):
     got = torch.autograd.grad((received * weight).sum(), (x, made.centers))
 
     code = made.code.tolist()
-    spacing = float(made.levels[-1] - made.levels[0]) / 7  # a constant: the centres feel the assignment, not its scale
+    spacing = (
+        float((made.levels[-1] - made.levels[0]).detach()) / 7
+    )  # a constant: the centres feel the assignment, not its scale
 
     def expectation(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
         levels, rows = centers.sort().values, []

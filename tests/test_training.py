@@ -252,12 +252,16 @@ GOLDEN = {"stage1": [1.19207, 0.95788], "stage2": [2.78341, 1.68848]}
 
 
 def test_golden_smoke_run(split, dataset, codec_config):
-    """A seeded run replayed against stored numbers; the tolerance leaves room for another CPU's rounding."""
+    """A seeded run replayed against stored numbers.
+
+    A latent on a threshold may round either way with other threads or another CPU (0.3 % was seen between one thread
+    and two); a change of the training itself moves these numbers by far more than 1 %.
+    """
     codec = new_codec(split, dataset, codec_config)
     first = pretrain_denoising(codec, split.device, dataset, dataclasses.replace(SHORT, epochs=2))
     second = finetune_semantic(codec, split, dataset, dataclasses.replace(SHORT, epochs=2))
-    assert [row["loss"] for row in first] == pytest.approx(GOLDEN["stage1"], rel=2e-3)
-    assert [row["loss"] for row in second] == pytest.approx(GOLDEN["stage2"], rel=2e-3)
+    assert [row["loss"] for row in first] == pytest.approx(GOLDEN["stage1"], rel=1e-2)
+    assert [row["loss"] for row in second] == pytest.approx(GOLDEN["stage2"], rel=1e-2)
 
 
 TWO_PROCESSES = """
