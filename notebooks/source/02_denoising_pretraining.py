@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Denoising pretraining: features that survive flipped bits
+# # 02 · Denoising pretraining: features that survive flipped bits
 #
 # A camera too weak to run a neural network runs its first layer, squeezes the result into a few hundred bytes and sends
 # them over a link that flips bits. Can the receiver get the feature back, without knowing which bits are wrong? Here a

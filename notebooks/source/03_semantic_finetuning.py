@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # Semantic finetuning: send what the task needs
+# # 03 · Semantic finetuning: send what the task needs
 #
 # A feature can come back with a small squared error and still lose the one stroke that tells a 3 from an 8. Stage 2
 # stops asking whether the feature is *equal* and asks whether the edge still *answers right*. We finetune a codec live,
