@@ -110,6 +110,46 @@ def test_frozen_networks_have_no_gradients_and_do_not_train():
     assert not split(pixels(1, 8)).requires_grad
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+def test_folded_networks_hold_no_batch_norm_and_say_and_differentiate_the_same(name):
+    split = SplitModel.of(name, 5, 32).frozen()
+    torch.manual_seed(0)
+    for norm in (each for each in split.modules() if isinstance(each, nn.BatchNorm2d)):
+        norm.weight.data.uniform_(0.5, 1.5), norm.bias.data.normal_(), norm.running_var.uniform_(0.5, 2)
+    folded = split.folded()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.edge.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in split.edge.modules())
+    feature = torch.rand(2, *split.feature_shape).requires_grad_()
+    ours, theirs = folded.edge(feature), split.edge(feature)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    gradients = [torch.autograd.grad(each.sum(), feature)[0] for each in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-3 * float(gradients[1].abs().max()))
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norms = nn.Conv2d(4, 4, 3, padding=1), nn.ModuleList(nn.BatchNorm2d(4) for _ in range(2))
+
+    def forward(self, x):
+        return self.norms[1](self.conv(self.norms[0](self.conv(x)))).flatten(1)
+
+
+class Untraceable(nn.Module):
+    def forward(self, x):
+        return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
+
+
+@pytest.mark.parametrize("edge", [Shared, Untraceable])
+def test_edges_that_cannot_be_folded_are_left_as_they_are(edge):
+    torch.manual_seed(0)
+    edge = edge()
+    for norm in (each for each in edge.modules() if isinstance(each, nn.BatchNorm2d)):
+        norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2)
+    split = SplitModel(nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3)), edge, 8)
+    assert split.folded().edge is edge
+
+
 def test_half_rounding_is_what_half_precision_stores():
     split = SplitModel(nn.Sequential(PixelNormalize(), nn.Conv2d(3, 4, 3)), nn.Flatten(), 8)
     stored = {name: value.half() for name, value in split.state_dict().items()}

@@ -81,7 +81,7 @@ def finetune_semantic(
     Returns one row an epoch; the accuracy over the BER grid on the validation split chooses the weights.
     """
     accelerator = accelerator_for(config)
-    model = model.frozen().to(accelerator.device)
+    model = model.folded().to(accelerator.device)
     codec.quantizer.sigma = config.sigma[1]
 
     @torch.no_grad()
