@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecConfig, CodecTrainConfig
+from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecConfig, CodecTrainConfig, Window
 
 if TYPE_CHECKING:
     from semanticnn_core.codec import SemanticCodec
@@ -128,6 +128,7 @@ class Train:
         from semanticnn_core.tasks import clean_accuracy
         from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
         from semanticnn_core.training.checkpoints import save_base, save_codec
+        from semanticnn_core.training.importance import fit_importance
 
         base = load_checkpoint(self.checkpoint, self.data_root)
         model = base.model
@@ -141,6 +142,7 @@ class Train:
             pretrain_denoising(codec, model.device, data, self.stage1, _state_dir(out, "stage1"), self.resume)
         state = _state_dir(out, "finetune" if self.finetune else "stage2")
         finetune_semantic(codec, model, data, self.stage2, state, self.resume)
+        fit_importance(codec, model, data.train)
         table = sweep(model, codec, data.test, (*BER_GRID, 0.1))
         stages = {state.name: self.stage2} | ({} if self.finetune else {"stage1": self.stage1})
         about = base.about | {
@@ -169,6 +171,8 @@ class Evaluate:
     """Bit error rates, fractions in [0, 0.5]."""
     slice_ratio: tuple[float, ...] = (1.0,)
     """Shares of the code that are sent, in (0, 1]."""
+    window: Window = "center"
+    """Where that part lies: in the middle, or where the device's table of importance (or energy) says."""
     seeds: int = 3
     """Number of channel seeds."""
     limit: int | None = None
@@ -205,9 +209,9 @@ class Evaluate:
         test = data.test.take(self.limit)
         clean = clean_accuracy(model, test)
         sizes = byte_counts(model, codec)
-        table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds)
+        table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds, window=self.window)
         if self.json:
-            keys = ["ber", "slice_ratio", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
+            keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
             print(json.dumps({"clean_accuracy": clean, **sizes, "results": table[keys].to_dict("records")}))
             return
         print(f"uncompressed: {clean:.2%} of {len(test)} test images")

@@ -13,6 +13,7 @@ BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
+Window = Literal["center", "importance", "energy"]
 
 
 def setting(default: Any, low: float | None = None, high: float | None = None) -> Any:
@@ -184,12 +185,22 @@ class CodecTrainConfig(TrainConfig):
     """Bit error rates met in training, drawn log-uniformly for each sample."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
     """Slice ratios met in training, drawn uniformly for each batch."""
+    window: Literal["center", "anywhere"] = "center"
+    """Where the windows of slice ratios below 1 lie: in the middle, or, for half of the samples, at random."""
     sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)
     """Sharpness of the soft assignment in units of the centre spacing: rises through stage 1, then stays."""
     alpha: float = setting(2.0, 0, 1e6)
     """Weight of the occupancy loss L_div (equation 2)."""
     beta: float = setting(1.0, 0, 1e6)
     """Weight of the cross-entropy L_cls (equation 2)."""
+    gamma: float = setting(0.0, 0, 1e6)
+    """Weight of the explanation loss L_XAI (equation 2); one more forward and backward pass of the edge network."""
+    xai_balance: float = setting(0.5, 0, 1)
+    """λ of equation 3: between the sum of positive attributions (1) and their number (0)."""
+    xai_reward: float = setting(0.5, -1e6, 1e6)
+    """r of equation 3, a constant: at 1 − λ the loss is zero where all pixels speak for the class."""
+    xai_softness: float = setting(0.1, 1e-4, 1e3)
+    """Width of the smooth count of positive attributions, in units of their mean size."""
     distill: float = setting(1.0, 0, 1e6)
     """Weight of the divergence from the uncompressed network's prediction."""
     temperature: float = setting(2.0, 0.1, 100)

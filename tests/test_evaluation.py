@@ -71,7 +71,7 @@ def test_a_system_offers_outputs_bytes_and_feature(split, codec, dataset):
 def test_a_sweep_is_one_tidy_row_a_point(split, codec, dataset):
     bers, ratios = (0.0, 0.05), (1.0, 0.3)
     table = sweep(split, codec, dataset.test, bers, ratios, seeds=3, name="ours")
-    columns = ["system", "ber", "slice_ratio", "share_sent", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
+    columns = "system ber slice_ratio window share_sent seed accuracy agreement feature_mse bytes".split()
     assert list(table.columns) == columns and set(table.system) == {"ours"}
     points = [(ratio, ber, seed) for ratio in ratios for ber in bers for seed in range(3)]
     assert list(zip(table.slice_ratio, table.ber, table.seed, strict=True)) == points
@@ -92,8 +92,9 @@ def test_a_sweep_without_seeds_is_refused(split, codec, dataset):
 
 
 def test_a_summary_is_mean_and_sample_deviation_over_the_seeds():
-    rows = [("s", 0.01, 1.0, a, a / 2, 2 * a, 10.0) for a in (0.2, 0.4, 0.9)] + [("s", 0.05, 1.0, 0.1, 0.1, 1, 10.0)]
-    names = ["system", "ber", "slice_ratio", "accuracy", "agreement", "feature_mse", "bytes"]
+    points = [(0.01, a, a / 2, 2 * a) for a in (0.2, 0.4, 0.9)] + [(0.05, 0.1, 0.1, 1)]
+    rows = [("s", ber, 1.0, "center", *measures, 10.0) for ber, *measures in points]
+    names = ["system", "ber", "slice_ratio", "window", "accuracy", "agreement", "feature_mse", "bytes"]
     first, second = summarize(pd.DataFrame(rows, columns=names)).to_dict("records")
     assert first["accuracy"] == pytest.approx(0.5) and first["agreement"] == pytest.approx(0.25)
     assert first["accuracy_std"] == pytest.approx(math.sqrt((0.3**2 + 0.1**2 + 0.4**2) / 2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, semantic_loss
+from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, xai_loss
 
 
 @pytest.mark.parametrize("n", [2, 8, 64])
@@ -52,15 +52,39 @@ def test_distillation_is_zero_for_the_same_prediction_and_shifts_do_not_count():
     assert float(distillation_loss(-logits, logits, 2.0)) > 0.1
 
 
-def test_semantic_loss_is_the_weighted_sum_of_its_terms():
-    logits, teacher, labels = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
-    occupancy = torch.tensor([0.7, 0.3])
-    terms = semantic_loss(logits, labels, occupancy, 2.0, 0.5, teacher, 0.25, 3.0)
-    assert float(terms["L_cls"]) == pytest.approx(float(F.cross_entropy(logits, labels)))
-    assert float(terms["L_div"]) == pytest.approx(float(occupancy_loss(occupancy)))
-    assert float(terms["L_distill"]) == pytest.approx(float(distillation_loss(logits, teacher, 3.0)))
-    expected = 2 * terms["L_div"] + 0.5 * terms["L_cls"] + 0.25 * terms["L_distill"]
-    assert float(terms["loss"]) == pytest.approx(float(expected))
-    plain = semantic_loss(logits, labels, occupancy, 2.0, 0.5)
-    assert set(plain) == {"loss", "L_div", "L_cls"}
-    assert float(plain["loss"]) == pytest.approx(float(2 * plain["L_div"] + 0.5 * plain["L_cls"]))
+@pytest.mark.parametrize("balance", [0.0, 0.3, 1.0])
+def test_xai_loss_tends_to_equation_3_as_the_count_hardens(balance):
+    phi = torch.randn(5, 6, 6, dtype=torch.float64)
+    flat = phi.flatten(1)
+    exact = balance / flat.clamp_min(0).sum(1) + (1 - balance) * 36 / (flat > 0).sum(1)
+    losses = [float(xai_loss(phi, balance, 0.2, softness)) for softness in (1.0, 0.1, 1e-6)]
+    wanted = float(exact.mean()) - 0.2
+    assert losses[-1] == pytest.approx(wanted, rel=1e-5)
+    assert abs(losses[1] - wanted) <= abs(losses[0] - wanted) + 1e-9
+
+
+def test_xai_loss_by_hand():
+    phi = torch.tensor([[2.0, -1.0, 0.5, -0.5]])
+    assert float(xai_loss(phi, 1.0, 0.0)) == pytest.approx(1 / 2.5)
+    assert float(xai_loss(phi, 0.0, 0.0, 1e-6)) == pytest.approx(2)
+    assert float(xai_loss(phi, 0.5, 0.25, 1e-6)) == pytest.approx(0.5 / 2.5 + 1 - 0.25)
+
+
+def test_xai_loss_is_zero_at_its_best_and_finite_at_its_worst():
+    assert float(xai_loss(torch.full((2, 100), 1e4), 0.5, 0.5, 1e-3)) == pytest.approx(0, abs=1e-4)
+    worst = torch.full((2, 100), -1.0).requires_grad_()
+    loss = xai_loss(worst)
+    loss.backward()
+    assert loss.isfinite() and worst.grad.isfinite().all()
+
+
+def test_xai_loss_pulls_every_attribution_up_and_its_count_has_a_gradient():
+    for balance in (0.0, 0.5):
+        phi = torch.randn(3, 20, requires_grad=True)
+        xai_loss(phi, balance, softness=1.0).backward()
+        assert (phi.grad < 0).all()
+    phi = torch.randn(3, 20, dtype=torch.float64, requires_grad=True)
+    width = phi.detach().abs().mean(1, keepdim=True)  # which the loss holds constant
+    by_hand = (0.7 / phi.clamp_min(0).sum(1) + 0.3 * 20 / (phi / (0.5 * width)).sigmoid().sum(1)).mean()
+    ours, theirs = (torch.autograd.grad(each, phi)[0] for each in (xai_loss(phi, 0.7, 0.0, 0.5), by_hand))
+    assert torch.allclose(ours, theirs)

@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from semanticnn_core.codec.slicing import reflect_pad, share_sent, slice_center, sliced_length
+from semanticnn_core.codec.slicing import (
+    PLACES,
+    best_place,
+    centre_out,
+    corners,
+    cut,
+    nested,
+    reflect_pad,
+    share_sent,
+    slice_center,
+    sliced_length,
+)
 
 sides = st.integers(1, 40)
 percents = st.integers(1, 100)
@@ -103,3 +114,64 @@ def test_a_ratio_out_of_range_is_refused(ratio):
 def test_padding_cannot_shrink():
     with pytest.raises(ValueError, match="window of 8.*to 7"):
         reflect_pad(numbered(8, 8), 7, 8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides, sides, percents)
+def test_adaptive_windows_are_all_or_32_spread_from_border_to_border(height, width, percent):
+    rows, columns = (sliced_length(length, percent / 100) for length in (height, width))
+    places = corners(height, width, rows, columns)
+    free = (height - rows + 1) * (width - columns + 1)
+    assert 1 <= len(places) <= min(free, PLACES) and len(places.unique(dim=0)) == len(places)
+    assert (places >= 0).all() and (places[:, 0] + rows <= height).all() and (places[:, 1] + columns <= width).all()
+    if free <= PLACES:
+        assert len(places) == free
+    for side, length, kept in ((0, height, rows), (1, width, columns)):
+        across = places[:, side].unique()
+        assert len(across) == 1 or (across[0] == 0 and across[-1] == length - kept)
+    assert places.tolist() == sorted(places.tolist())
+
+
+def test_of_six_by_six_places_the_most_that_fit_are_kept():
+    places = corners(8, 8, 3, 3)
+    assert len(places) == 30 and len(places[:, 0].unique()) in (5, 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), percents, st.integers(0, 1000))
+def test_the_best_window_has_the_largest_sum(height, width, percent, seed):
+    importance = torch.randint(-9, 10, (3, height, width), generator=torch.Generator().manual_seed(seed))
+    rows, columns = (sliced_length(length, percent / 100) for length in (height, width))
+    places = corners(height, width, rows, columns)
+    sums = [[int(each[t : t + rows, v : v + columns].sum()) for t, v in places.tolist()] for each in importance]
+    assert best_place(importance, rows, columns, places).tolist() == [each.index(max(each)) for each in sums]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), percents, st.data())
+def test_a_window_anywhere_bounces_from_its_own_borders(height, width, percent, data):
+    rows, columns = (sliced_length(length, percent / 100) for length in (height, width))
+    corner = torch.tensor(
+        [[data.draw(st.integers(0, height - rows)), data.draw(st.integers(0, width - columns))] for _ in range(2)]
+    )
+    code = torch.cat([numbered(height, width), numbered(height, width) + 1000])
+    window = cut(code, rows, columns, corner)
+    padded = reflect_pad(window, height, width, corner)
+    assert torch.equal(cut(padded, rows, columns, corner), window)
+    for sample, (top, left) in enumerate(corner.tolist()):
+        assert torch.equal(window[sample], code[sample, :, top : top + rows, left : left + columns])
+        up = [bounced(top, rows, place) for place in range(height)]
+        across = [bounced(left, columns, place) for place in range(width)]
+        assert padded[sample, 0].tolist() == [[int(window[sample, 0, i, j]) for j in across] for i in up]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 15), st.integers(1, 15))
+def test_the_progressive_order_completes_one_central_window_after_the_other(rows, columns):
+    order = centre_out(rows, columns)
+    assert sorted(order.tolist()) == list(range(rows * columns))
+    for top, left, high, wide in nested(rows, columns):
+        first = order[: high * wide]
+        inside = ((first // columns >= top) & (first // columns < top + high)).all()
+        assert inside and ((first % columns >= left) & (first % columns < left + wide)).all()
+    assert nested(rows, columns)[-1] == (0, 0, rows, columns)

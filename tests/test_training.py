@@ -19,7 +19,8 @@ from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks import PixelNormalize, SplitModel, clean_accuracy
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 from semanticnn_core.training.base import train_base
-from semanticnn_core.training.loop import TrainingDiverged, accelerator_for, fit
+from semanticnn_core.training.loop import Progress, TrainingDiverged, accelerator_for, fit
+from semanticnn_core.training.stages import semantic_step
 
 SHORT = CodecTrainConfig(epochs=4, batch_size=32, learning_rate=0.02)
 STAGES = (pretrain_denoising, finetune_semantic)
@@ -163,6 +164,50 @@ def test_without_distillation_there_is_no_such_term(split, dataset, codec_config
     config = dataclasses.replace(SHORT, epochs=1, distill=0.0)
     history = finetune_semantic(new_codec(split, dataset, codec_config), split, dataset, config)
     assert "L_distill" not in history[0]
+
+
+def test_the_explanation_loss_takes_part_when_it_has_a_weight(split, dataset, codec_config):
+    """One step by hand, then a training: L_XAI is weighed by γ and raises what speaks for the true class."""
+    config = dataclasses.replace(SHORT, distill=0.0, jitter=0.0, shift=0)
+    batch = dataset.train.__getitems__(list(range(16)))
+    values = []
+    for gamma in (0.0, 0.7):
+        codec, dice = new_codec(split, dataset, codec_config).train(), torch.Generator().manual_seed(0)
+        step = semantic_step(split, dataclasses.replace(config, gamma=gamma))
+        values.append(step(codec, batch, Progress(0, 0.0, dice)))
+    assert "L_XAI" not in values[0]
+    assert float(values[1]["loss"]) == pytest.approx(float(values[0]["loss"] + 0.7 * values[1]["L_XAI"]), rel=1e-5)
+    history = finetune_semantic(
+        new_codec(split, dataset, codec_config), split, dataset, dataclasses.replace(config, gamma=5.0, epochs=10)
+    )
+    assert history[-1]["L_XAI"] < history[0]["L_XAI"]
+
+
+def test_another_network_can_guide_the_explanation_loss(split, dataset, codec_config):
+    asked = []
+
+    def guide(feature):
+        asked.append(feature)
+        return split.edge(feature)
+
+    config = dataclasses.replace(SHORT, gamma=1.0, distill=0.0)
+    step = semantic_step(split, config, guide)
+    codec = new_codec(split, dataset, codec_config).train()
+    step(codec, dataset.train.__getitems__(list(range(8))), Progress(0, 0.0, torch.Generator().manual_seed(0)))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_training_meets_windows_in_the_middle_and_anywhere(stage, split, dataset, codec_config):
+    codec, met = new_codec(split, dataset, codec_config), []
+    codec.register_forward_hook(lambda module, arguments, _: met.append(arguments[3]) if module.training else None)
+    config = dataclasses.replace(SHORT, epochs=2, slice_ratio=(0.3, 0.3), window="anywhere")
+    stage(codec, part(stage, split), dataset, config)
+    corners = torch.cat(met)
+    assert len(corners) == 2 * len(dataset.train), "one window a sample"
+    assert corners.unique(dim=0).tolist() == [[i, j] for i in range(3) for j in range(3)], "2×2 of 4×4"
+    middle = (corners == 1).all(1).float().mean()
+    assert 0.4 < middle < 0.7, "half, and a ninth of the rest"
 
 
 @pytest.mark.parametrize("stage", STAGES)

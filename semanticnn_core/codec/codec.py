@@ -1,6 +1,7 @@
 """The semantic codec: a feature becomes a few hundred bytes, and damaged bytes a feature again."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +9,24 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels.bits import SymbolChannel, check_ber
 from semanticnn_core.codec.code_order import optimal_order, order_by_name
-from semanticnn_core.codec.layers import GDN, BERAttention, PReLU
+from semanticnn_core.codec.networks import Decoder, Encoder
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
 from semanticnn_core.codec.quantizer import SoftQuantizer
-from semanticnn_core.codec.slicing import reflect_pad, slice_center, sliced_length
-from semanticnn_core.config import CodecConfig
+from semanticnn_core.codec.reed_muller import protect, recover
+from semanticnn_core.codec.slicing import (
+    best_place,
+    center_corner,
+    centre_out,
+    corners,
+    cut,
+    nested,
+    reflect_pad,
+    sliced_length,
+)
+from semanticnn_core.config import CodecConfig, Window
 
 Shape = tuple[int, int, int]
+WINDOWS = get_args(Window)
 
 
 @dataclass
@@ -29,72 +41,6 @@ class Transmission:
     """Soft share of each centre in the batch, (n,); differentiable."""
 
 
-class Encoder(nn.Module):
-    """The device's part: one convolution, GDN, PReLU, and a constant scale."""
-
-    def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        self.stride = config.stride
-        self.conv = nn.Conv2d(config.feature_channels, config.code_channels, config.kernel, config.stride)
-        self.gdn = GDN(config.code_channels)
-        self.prelu = PReLU(config.code_channels)
-        self.register_buffer("scale", torch.ones(()))
-        overlap = config.kernel - config.stride
-        self.margin = (overlap // 2, overlap - overlap // 2)
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Return the latent (B, K, ⌈H / stride⌉, ⌈W / stride⌉) of a feature (B, C, H, W)."""
-        return self.prelu(self.gdn(self.conv(self.padded(feature)))) * self.scale
-
-    def padded(self, feature: Tensor) -> Tensor:
-        """Add the zeros that bring height and width to whole strides and hold the kernel's overlap."""
-        height, width = feature.shape[-2:]
-        before, after = self.margin
-        pads = (before, after + -width % self.stride, before, after + -height % self.stride)
-        return F.pad(feature, pads) if any(pads) else feature
-
-
-class DecoderBlock(nn.Module):
-    """Transposed convolution, inverse GDN, PReLU and BER attention; doubles the size if `up`."""
-
-    def __init__(self, inputs: int, outputs: int, up: bool) -> None:
-        super().__init__()
-        self.conv = _transposed(inputs, outputs, up)
-        self.igdn = GDN(outputs, inverse=True)
-        self.prelu = PReLU(outputs)
-        self.attention = BERAttention(outputs)
-
-    def forward(self, x: Tensor, log_ber: Tensor) -> Tensor:
-        return self.attention(self.prelu(self.igdn(self.conv(x))), log_ber)
-
-
-class Decoder(nn.Module):
-    """The edge's part: blocks of growing size, then a transposed convolution into the feature's range.
-
-    The last doubling is the output layer's: at full size a block costs more than all others together.
-    """
-
-    def __init__(self, config: CodecConfig) -> None:
-        super().__init__()
-        doublings = config.stride.bit_length() - 1
-        widths = (config.code_channels, *config.decoder_widths)
-        still = len(config.decoder_widths) - max(doublings - 1, 0)
-        self.blocks = nn.ModuleList(
-            DecoderBlock(inputs, outputs, up=index >= still)
-            for index, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True))
-        )
-        self.output = _transposed(widths[-1], config.feature_channels, up=doublings > 0)
-        self.range = config.feature_range
-
-    def forward(self, latent: Tensor, ber: float | Tensor, height: int, width: int) -> Tensor:
-        """Return the feature (B, C, height, width) of a received latent, at a bit error rate (a number or (B,))."""
-        log_ber = torch.as_tensor(ber, device=latent.device, dtype=latent.dtype).clamp(1e-5, 0.5).log10()
-        log_ber = log_ber.expand(len(latent))
-        for block in self.blocks:
-            latent = block(latent, log_ber)
-        return self.output(latent)[..., :height, :width].clamp(*self.range)
-
-
 class SemanticCodec(nn.Module):
     """Encoder, quantiser and decoder around a channel that flips bits.
 
@@ -107,27 +53,49 @@ class SemanticCodec(nn.Module):
         self.encoder = Encoder(config)
         self.quantizer = SoftQuantizer(config.centers, config.dequantizer)
         self.decoder = Decoder(config)
+        self.register_buffer("importance", torch.zeros(config.code_channels, config.centers, dtype=torch.int8))
         if config.code_order != "optimal":
             self.set_code_order()
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, features: Tensor, channel: SymbolChannel, slice_ratio: float = 1.0) -> Transmission:
-        """Send features (B, C, H, W) through the channel, differentiably."""
+    def forward(
+        self, features: Tensor, channel: SymbolChannel, slice_ratio: float = 1.0, corner: Tensor | None = None
+    ) -> Transmission:
+        """Send features (B, C, H, W) through the channel, differentiably.
+
+        corner: where each sample's window lies, (1, 2) or (B, 2); in the middle when left out. It arrives unharmed.
+        """
         latent = self.encoder(self._checked(features))
-        received, index, occupancy = self.quantizer(_pixels_last(slice_center(latent, slice_ratio)), channel)
-        padded = reflect_pad(_channels_first(received), *latent.shape[-2:])
+        rows, columns = (sliced_length(length, slice_ratio) for length in latent.shape[-2:])
+        if corner is None:
+            corner = center_corner(*latent.shape[-2:], rows, columns)
+        window = _pixels_last(cut(latent, rows, columns, corner))
+        received, index, occupancy = self.quantizer(window, channel)
+        padded = reflect_pad(_channels_first(received), *latent.shape[-2:], corner)
         feature = self.decoder(padded, channel.ber, *features.shape[-2:])
         return Transmission(feature, _channels_first(index), occupancy)
 
     @torch.no_grad()
-    def compress(self, features: Tensor, slice_ratio: float = 1.0) -> Tensor:
-        """Return the payload, uint8 (B, ⌈symbols·bits / 8⌉), of features (B, C, H, W).
+    def compress(
+        self, features: Tensor, slice_ratio: float = 1.0, window: Window = "center", progressive: bool = False
+    ) -> Tensor:
+        """Return the payload, uint8 (B, `payload_bytes`), of features (B, C, H, W).
 
-        Symbols leave row by row, pixel by pixel, all channels of a pixel together.
+        window: the central one, or the one of most `importance` or `energy`, whose place leaves first, in two bytes.
+        progressive: pixels leave from the middle of the window outwards, not row by row; all channels of a pixel
+        together.
         """
-        latent = _pixels_last(slice_center(self.encoder(self._checked(features)), slice_ratio))
-        symbols = self.quantizer.encode(self.quantizer.assign(latent))
-        return pack(symbols.flatten(1).byte(), self.quantizer.bits)
+        index = _pixels_last(self.quantizer.assign(self.encoder(self._checked(features))))  # (B, H, W, K)
+        code, place = self.quantizer.encode(index), self.best_place(index, slice_ratio, window)
+        rows, columns = (sliced_length(length, slice_ratio) for length in code.shape[1:3])
+        corner = self._corners(*code.shape[1:3], slice_ratio, window)
+        if place is not None:
+            corner = corner[place]
+        pixels = cut(_channels_first(code), rows, columns, corner).flatten(2).transpose(1, 2)  # (B, pixels, K)
+        if progressive:
+            pixels = pixels[:, centre_out(rows, columns)]
+        payload = pack(pixels.flatten(1).byte(), self.quantizer.bits)
+        return payload if place is None else torch.cat([protect(place), payload], 1)
 
     @torch.no_grad()
     def decompress(
@@ -136,32 +104,65 @@ class SemanticCodec(nn.Module):
         ber: float | Tensor,
         feature_shape: Shape,
         slice_ratio: float = 1.0,
+        window: Window = "center",
+        progressive: bool = False,
         received: int | None = None,
     ) -> Tensor:
         """Return the features (B, C, H, W) of received bytes.
 
         ber: the bit error rate the receiver believes in, a number or one per sample.
-        feature_shape: (C, H, W), which the payload does not carry.
-        received: how many bytes arrived when the tail was lost; what is missing becomes the mean symbol.
-        Raises ValueError when the payload's length is not the one that shape and ratio give.
+        feature_shape: (C, H, W), which the payload does not carry; nor does it carry ratio, window and order.
+        received: how many bytes arrived when the tail was lost. What is missing is mirrored from the largest central
+        window that is complete when the order is progressive, and becomes the mean symbol when it is not.
+        Raises ValueError when the payload's length is not the one that all these give.
         """
         check_ber(ber)
         channels, rows, columns = self.code_shape(feature_shape, slice_ratio)
+        _, height, width = self.code_shape(feature_shape)
         count, bits = channels * rows * columns, self.quantizer.bits
-        expected = payload_bytes(count, bits)
+        expected = self.payload_bytes(feature_shape, slice_ratio, window)
         length = expected if received is None else received
         if payload.dim() != 2 or payload.shape[1] != length or not 0 <= length <= expected:
             raise ValueError(
-                f"a payload for feature {tuple(feature_shape)} at slice_ratio {slice_ratio:g} has {expected} bytes"
-                f"{'' if received is None else f', of which {received} were said to arrive'}; "
+                f"a payload for feature {tuple(feature_shape)} at slice_ratio {slice_ratio:g}, window {window!r}, has "
+                f"{expected} bytes{'' if received is None else f', of which {received} were said to arrive'}; "
                 f"got shape {tuple(payload.shape)}"
             )
-        index = self.quantizer.decode(unpack(F.pad(payload, (0, expected - length)), bits, count))
+        payload = F.pad(payload, (0, expected - length))
+        corner = self._corners(height, width, slice_ratio, window)
+        head = 2 if len(corner) > 1 else 0
+        if head:
+            corner = corner[recover(payload[:, :head]).clamp_max(len(corner) - 1)]
+        index = self.quantizer.decode(unpack(payload[:, head:], bits, count))
         values = self.quantizer.dequantize(index, ber)
-        values[:, length * 8 // bits if length < expected else count :] = self.quantizer.prior @ self.quantizer.levels
-        latent = _channels_first(values.view(-1, rows, columns, channels))
-        _, height, width = self.code_shape(feature_shape)
-        return self.decoder(reflect_pad(latent, height, width), ber, *feature_shape[1:])
+        arrived = count if length == expected else max(length - head, 0) * 8 // bits
+        values[:, arrived:] = self.quantizer.prior @ self.quantizer.levels
+        pixels = values.view(-1, rows * columns, channels)
+        if progressive:
+            pixels = _placed(pixels, rows, columns, arrived // channels)
+        latent = _channels_first(pixels.view(-1, rows, columns, channels))
+        return self.decoder(reflect_pad(latent, height, width, corner), ber, *feature_shape[1:])
+
+    def best_place(self, index: Tensor, slice_ratio: float, window: Window) -> Tensor | None:
+        """Return the number of the window to send, (B,), for indices (B, H, W, K); None where there is no choice."""
+        height, width = index.shape[1:3]
+        places = self._corners(height, width, slice_ratio, window)
+        if len(places) == 1:
+            return None
+        rows, columns = sliced_length(height, slice_ratio), sliced_length(width, slice_ratio)
+        return best_place(self.importance_map(index, window), rows, columns, places)
+
+    def importance_map(self, index: Tensor, window: Window = "importance") -> Tensor:
+        """Return what the device believes to matter, (B, H, W), of indices (B, H, W, K): a table's sum over channels.
+
+        importance: integers, fitted to attribution maps; energy: squared centres.
+        """
+        if window == "energy":
+            return (self.quantizer.levels[index] ** 2).sum(-1)
+        if not self.importance.any():
+            raise ValueError("this codec has no table of importance; make one with fit_importance, or use 'center'")
+        channels = torch.arange(index.shape[-1], device=index.device)
+        return self.importance.long()[channels, index].sum(-1)
 
     def code_shape(self, feature_shape: Shape, slice_ratio: float = 1.0) -> Shape:
         """Return channels, rows and columns of the code that is sent for a feature (C, H, W)."""
@@ -172,10 +173,18 @@ class SemanticCodec(nn.Module):
         height, width = (-(-length // self.config.stride) for length in feature_shape[1:])
         return self.config.code_channels, sliced_length(height, slice_ratio), sliced_length(width, slice_ratio)
 
-    def payload_bytes(self, feature_shape: Shape, slice_ratio: float = 1.0) -> int:
-        """Return the bytes that really leave the device for one image."""
+    def payload_bytes(self, feature_shape: Shape, slice_ratio: float = 1.0, window: Window = "center") -> int:
+        """Return the bytes that really leave the device for one image, its window's place included."""
         channels, rows, columns = self.code_shape(feature_shape, slice_ratio)
-        return payload_bytes(channels * rows * columns, self.config.bits)
+        places = self._corners(*self.code_shape(feature_shape)[1:], slice_ratio, window)
+        return payload_bytes(channels * rows * columns, self.config.bits) + (2 if len(places) > 1 else 0)
+
+    def _corners(self, height: int, width: int, slice_ratio: float, window: Window) -> Tensor:
+        """Return the corners (n, 2) that a window may have; one alone needs no announcing."""
+        if window not in WINDOWS:
+            raise ValueError(f"window must be one of {', '.join(WINDOWS)}, got {window!r}")
+        rows, columns = sliced_length(height, slice_ratio), sliced_length(width, slice_ratio)
+        return (center_corner if window == "center" else corners)(height, width, rows, columns)
 
     @torch.no_grad()
     def calibrate(self, features: Tensor) -> None:
@@ -214,12 +223,20 @@ def _pixels_last(latent: Tensor) -> Tensor:
     return latent.permute(0, 2, 3, 1).contiguous()
 
 
+def _placed(pixels: Tensor, rows: int, columns: int, arrived: int) -> Tensor:
+    """Return pixels (B, rows·columns, K) of progressive order row by row; those that did not arrive are mirrored."""
+    order = centre_out(rows, columns).to(pixels.device)
+    pixels = pixels[:, order.argsort()]
+    complete = [each for each in nested(rows, columns) if each[2] * each[3] <= arrived]
+    if not complete or arrived == rows * columns:
+        return pixels
+    top, left, high, wide = complete[-1]
+    corner = torch.tensor([[top, left]])
+    grid = _channels_first(pixels.view(-1, rows, columns, pixels.shape[-1]))
+    mirrored = reflect_pad(cut(grid, high, wide, corner), rows, columns, corner).flatten(2).transpose(1, 2)
+    here = (order.argsort() < arrived)[:, None]
+    return torch.where(here, pixels, mirrored)
+
+
 def _channels_first(values: Tensor) -> Tensor:
     return values.permute(0, 3, 1, 2)
-
-
-def _transposed(inputs: int, outputs: int, up: bool) -> nn.ConvTranspose2d:
-    """Return a transposed convolution that doubles the size (kernel 4) or keeps it (kernel 3)."""
-    if up:
-        return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
-    return nn.ConvTranspose2d(inputs, outputs, kernel_size=3, padding=1)

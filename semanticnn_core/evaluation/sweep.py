@@ -9,6 +9,7 @@ from torch import Tensor
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import share_sent
+from semanticnn_core.config import Window
 from semanticnn_core.datasets.base import ImageSplit
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.semanticnn import SemanticNN
@@ -51,10 +52,12 @@ def sweep(
     slice_ratios: Iterable[float] = (1.0,),
     seeds: int = 3,
     name: str = "SemanticNN",
+    window: Window = "center",
 ) -> pd.DataFrame:
-    """Measure a codec over a grid; one row a point: system, ber, slice_ratio, share_sent, seed, and `measure`'s.
+    """Measure a codec over a grid; one row a point: system, ber, slice_ratio, window, share_sent, seed, and measures.
 
-    bers: bit error rates in [0, 0.5]; slice_ratios in (0, 1]; seeds: how many channel seeds, at least 1.
+    bers: bit error rates in [0, 0.5]; slice_ratios in (0, 1]; seeds: how many channel seeds, at least 1; window: where
+    the part that is sent lies.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
@@ -62,16 +65,18 @@ def sweep(
     code = codec.code_shape(model.feature_shape)
     clean = clean_logits(model, split).argmax(1)
     for slice_ratio in slice_ratios:
-        system = SemanticNN(model, codec, slice_ratio, name)
+        system = SemanticNN(model, codec, slice_ratio, name, window)
         share = share_sent(code[1], code[2], slice_ratio)
         for ber in bers:
             for seed in range(seeds):
-                point = {"system": name, "ber": ber, "slice_ratio": slice_ratio, "share_sent": share, "seed": seed}
-                rows.append(point | measure(system, model, split, ber, seed, clean))
+                point = {"system": name, "ber": ber, "slice_ratio": slice_ratio, "window": window}
+                rows.append(
+                    point | {"share_sent": share, "seed": seed} | measure(system, model, split, ber, seed, clean)
+                )
     return pd.DataFrame(rows)
 
 
-def summarize(table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_ratio")) -> pd.DataFrame:
+def summarize(table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_ratio", "window")) -> pd.DataFrame:
     """Return mean and standard deviation over the seeds of accuracy, agreement and feature_mse, with bytes."""
     return table.groupby(list(by), as_index=False).agg(
         accuracy=("accuracy", "mean"),

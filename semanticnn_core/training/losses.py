@@ -25,20 +25,15 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return F.kl_div(student, target, reduction="batchmean", log_target=True) * temperature**2
 
 
-def semantic_loss(
-    logits: Tensor,
-    labels: Tensor,
-    occupancy: Tensor,
-    alpha: float,
-    beta: float,
-    teacher: Tensor | None = None,
-    distill: float = 0.0,
-    temperature: float = 2.0,
-) -> dict[str, Tensor]:
-    """Return L_sem = α·L_div + β·L_cls (+ distillation) as `loss`, and its terms (equation 2)."""
-    terms = {"L_div": occupancy_loss(occupancy), "L_cls": F.cross_entropy(logits, labels)}
-    loss = alpha * terms["L_div"] + beta * terms["L_cls"]
-    if teacher is not None and distill:
-        terms["L_distill"] = distillation_loss(logits, teacher, temperature)
-        loss = loss + distill * terms["L_distill"]
-    return {"loss": loss, **terms}
+def xai_loss(phi: Tensor, balance: float = 0.5, reward: float = 0.5, softness: float = 0.1) -> Tensor:
+    """Return L_XAI = λ / Σ max(φ, 0) + (1 − λ)·M / |{φ > 0}| − r, the mean over the samples (equation 3).
+
+    phi: attribution of the true class to each of the M offloaded pixels, (B, …). balance is λ in [0, 1], reward is r.
+    The first term is exact. The count has no gradient; it is replaced by Σ sigmoid(φ / (softness · mean |φ|)), which
+    tends to it as softness falls to zero. Both denominators stay above 1e-6, and the mean |φ| is held constant.
+    """
+    phi = phi.flatten(1)
+    width = softness * phi.detach().abs().mean(1, keepdim=True).clamp_min(1e-12)
+    positive = phi.clamp_min(0).sum(1).clamp_min(1e-6)
+    count = (phi / width).sigmoid().sum(1).clamp_min(1e-6)
+    return (balance / positive + (1 - balance) * phi.shape[1] / count).mean() - reward

@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, ImageSplit
 from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.attribution import midpoint_attribution
 from semanticnn_core.training.loop import Progress, Step, accelerator_for, fit
-from semanticnn_core.training.losses import denoising_loss, semantic_loss
+from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, xai_loss
 
 History = list[dict[str, float]]
 CALIBRATION_IMAGES = 256
@@ -108,38 +110,55 @@ def denoising_step(device: nn.Module, config: CodecTrainConfig) -> Step:
         _inner(codec).quantizer.sigma = low * (high / low) ** progress.fraction
         with torch.no_grad():
             feature = device(augment(batch["image"], config, progress.generator))
-        sent = codec(feature, _training_channel(feature, config, progress), _slice_ratio(config, progress))
+        sent = codec(feature, *_conditions(codec, feature, config, progress))
         return {"loss": denoising_loss(feature, sent.feature)}
 
     return step
 
 
-def semantic_step(model: SplitModel, config: CodecTrainConfig) -> Step:
-    """Return stage 2's step: what a batch costs a codec inside a frozen task network (equation 2)."""
+def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module | None = None) -> Step:
+    """Return stage 2's step: what a batch costs a codec inside a frozen task network (equation 2).
+
+    guide: the network whose attributions L_XAI looks at; the edge network itself when left out.
+    """
+    guide = guide or model.edge
 
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        labels = batch["label"]
         with torch.no_grad():
             feature = model.device(augment(batch["image"], config, progress.generator))
             teacher = model.edge(feature) if config.distill else None
-        sent = codec(feature, _training_channel(feature, config, progress), _slice_ratio(config, progress))
+        sent = codec(feature, *_conditions(codec, feature, config, progress))
         logits = model.edge(sent.feature)
-        weights = config.alpha, config.beta
-        return semantic_loss(
-            logits, batch["label"], sent.occupancy, *weights, teacher, config.distill, config.temperature
-        )
+        terms = {"L_div": occupancy_loss(sent.occupancy), "L_cls": F.cross_entropy(logits, labels)}
+        loss = config.alpha * terms["L_div"] + config.beta * terms["L_cls"]
+        if config.gamma:
+            phi = midpoint_attribution(guide, sent.feature, labels)
+            terms["L_XAI"] = xai_loss(phi, config.xai_balance, config.xai_reward, config.xai_softness)
+            loss = loss + config.gamma * terms["L_XAI"]
+        if teacher is not None:
+            terms["L_distill"] = distillation_loss(logits, teacher, config.temperature)
+            loss = loss + config.distill * terms["L_distill"]
+        return {"loss": loss, **terms}
 
     return step
 
 
-def _training_channel(feature: Tensor, config: CodecTrainConfig, progress: Progress) -> BinarySymmetric:
-    return BinarySymmetric(random_ber(*config.ber, len(feature), progress.generator), progress.generator)
-
-
-def _slice_ratio(config: CodecTrainConfig, progress: Progress) -> float:
+def _conditions(
+    codec: nn.Module, feature: Tensor, config: CodecTrainConfig, progress: Progress
+) -> tuple[BinarySymmetric, float, Tensor | None]:
+    """Draw what a batch meets: a channel, a slice ratio, and where the windows lie."""
+    dice = progress.generator
+    channel = BinarySymmetric(random_ber(*config.ber, len(feature), dice), dice)
     low, high = config.slice_ratio
-    if low == high:
-        return high
-    return low + (high - low) * float(torch.rand((), generator=progress.generator, device=progress.generator.device))
+    ratio = high if low == high else low + (high - low) * float(torch.rand((), generator=dice, device=dice.device))
+    if config.window == "center":
+        return channel, ratio, None
+    _, height, width = _inner(codec).code_shape(feature.shape[1:])
+    rows, columns = sliced_length(height, ratio), sliced_length(width, ratio)
+    places, center = corners(height, width, rows, columns), center_corner(height, width, rows, columns)
+    place, coin = (torch.rand(len(feature), generator=dice, device=dice.device).cpu() for _ in range(2))
+    return channel, ratio, torch.where(coin[:, None] < 0.5, center, places[(place * len(places)).long()])
 
 
 def _validation(split: ImageSplit, device: torch.device, batch_size: int = 250):

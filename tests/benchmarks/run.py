@@ -67,6 +67,7 @@ def training_speed(name: str) -> dict[str, float]:
     stages = {
         "stage 1": denoising_step(model.device, config),
         "stage 2": semantic_step(model.folded(), replace(config, distill=0.0)),  # equation 2 as it stands
+        "stage 2 + L_XAI": semantic_step(model.folded(), replace(config, distill=0.0, gamma=1.0)),
         "stage 2 + distillation": semantic_step(model.folded(), config),  # as shipped: one forward more
     }
     runs = {"limit": limit} | {each: partial(train, step) for each, step in stages.items()}

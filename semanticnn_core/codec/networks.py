@@ -1,0 +1,81 @@
+"""The codec's two networks: an encoder of one convolution for the device, a BER-aware decoder for the edge."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semanticnn_core.codec.layers import GDN, BERAttention, PReLU
+from semanticnn_core.config import CodecConfig
+
+
+class Encoder(nn.Module):
+    """The device's part: one convolution, GDN, PReLU, and a constant scale."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.stride = config.stride
+        self.conv = nn.Conv2d(config.feature_channels, config.code_channels, config.kernel, config.stride)
+        self.gdn = GDN(config.code_channels)
+        self.prelu = PReLU(config.code_channels)
+        self.register_buffer("scale", torch.ones(()))
+        overlap = config.kernel - config.stride
+        self.margin = (overlap // 2, overlap - overlap // 2)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Return the latent (B, K, ⌈H / stride⌉, ⌈W / stride⌉) of a feature (B, C, H, W)."""
+        return self.prelu(self.gdn(self.conv(self.padded(feature)))) * self.scale
+
+    def padded(self, feature: Tensor) -> Tensor:
+        """Add the zeros that bring height and width to whole strides and hold the kernel's overlap."""
+        height, width = feature.shape[-2:]
+        before, after = self.margin
+        pads = (before, after + -width % self.stride, before, after + -height % self.stride)
+        return F.pad(feature, pads) if any(pads) else feature
+
+
+class DecoderBlock(nn.Module):
+    """Transposed convolution, inverse GDN, PReLU and BER attention; doubles the size if `up`."""
+
+    def __init__(self, inputs: int, outputs: int, up: bool) -> None:
+        super().__init__()
+        self.conv = _transposed(inputs, outputs, up)
+        self.igdn = GDN(outputs, inverse=True)
+        self.prelu = PReLU(outputs)
+        self.attention = BERAttention(outputs)
+
+    def forward(self, x: Tensor, log_ber: Tensor) -> Tensor:
+        return self.attention(self.prelu(self.igdn(self.conv(x))), log_ber)
+
+
+class Decoder(nn.Module):
+    """The edge's part: blocks of growing size, then a transposed convolution into the feature's range.
+
+    The last doubling is the output layer's: at full size a block costs more than all others together.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        doublings = config.stride.bit_length() - 1
+        widths = (config.code_channels, *config.decoder_widths)
+        still = len(config.decoder_widths) - max(doublings - 1, 0)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(inputs, outputs, up=index >= still)
+            for index, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        )
+        self.output = _transposed(widths[-1], config.feature_channels, up=doublings > 0)
+        self.range = config.feature_range
+
+    def forward(self, latent: Tensor, ber: float | Tensor, height: int, width: int) -> Tensor:
+        """Return the feature (B, C, height, width) of a received latent, at a bit error rate (a number or (B,))."""
+        log_ber = torch.as_tensor(ber, device=latent.device, dtype=latent.dtype).clamp(1e-5, 0.5).log10()
+        log_ber = log_ber.expand(len(latent))
+        for block in self.blocks:
+            latent = block(latent, log_ber)
+        return self.output(latent)[..., :height, :width].clamp(*self.range)
+
+
+def _transposed(inputs: int, outputs: int, up: bool) -> nn.ConvTranspose2d:
+    """Return a transposed convolution that doubles the size (kernel 4) or keeps it (kernel 3)."""
+    if up:
+        return nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1)
+    return nn.ConvTranspose2d(inputs, outputs, kernel_size=3, padding=1)

@@ -1,0 +1,63 @@
+"""What matters, on the device: a small integer table over channel and symbol, fitted to attribution maps."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.attribution import attribute
+
+LARGEST = 127
+"""Largest entry of the table: int8."""
+BATCH = 250
+
+
+def fit_importance(
+    codec: SemanticCodec, model: SplitModel, split: ImageSplit, images: int = 2000, guide: nn.Module | None = None
+) -> None:
+    """Fit the codec's table of importance, in place, to attribution maps of images.
+
+    The device can afford one look-up and one addition a symbol: importance of a pixel = Σ_k table[k, symbol_k]. The
+    table is the least-squares fit, over `images` images, to the positive Integrated Gradients of the true class at the
+    clean feature, averaged to the code's grid, in shares of their mean over the image; it is scaled to int8.
+    guide: the network that explains; the edge network itself when left out.
+    """
+    square = product = 0.0
+    for index, wanted in _pairs(codec, model, split.take(images), guide):
+        onehot = F.one_hot(index, codec.config.centers).flatten(0, 2).flatten(1).double()  # (B·H·W, K·n)
+        square = square + onehot.T @ onehot
+        product = product + onehot.T @ wanted.flatten()
+    ridge = 1e-4 * square.diagonal().mean() * torch.eye(len(square), device=square.device, dtype=square.dtype)
+    weights = torch.linalg.solve(square + ridge, product).view(codec.importance.shape)
+    weights = weights - weights.mean(1, keepdim=True)  # a constant a channel moves every window's sum alike
+    codec.importance.copy_((weights * (LARGEST / weights.abs().max())).round())
+
+
+def importance_agreement(
+    codec: SemanticCodec, model: SplitModel, split: ImageSplit, images: int = 500, guide: nn.Module | None = None
+) -> float:
+    """Return the correlation, over the code pixels of images, between the device's map and the attribution map."""
+    pairs = [
+        (codec.importance_map(index).double(), wanted)
+        for index, wanted in _pairs(codec, model, split.take(images), guide)
+    ]
+    return float(torch.corrcoef(torch.stack([torch.cat(each).flatten() for each in zip(*pairs, strict=True)]))[0, 1])
+
+
+def _pairs(
+    codec: SemanticCodec, model: SplitModel, split: ImageSplit, guide: nn.Module | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield indices int64 (B, H, W, K) with the importance each pixel should have, float64 (B, H, W)."""
+    guide = guide or model.folded().edge
+    for batch in torch.arange(len(split)).split(BATCH):
+        items = split.__getitems__(batch.tolist())
+        with torch.no_grad():
+            feature = model.device(items["image"].to(model.place))
+            index = codec.quantizer.assign(codec.encoder(feature)).permute(0, 2, 3, 1)
+        scores = attribute(guide, feature, items["label"].to(model.place), steps=8).scores.clamp_min(0).double()
+        pooled = F.adaptive_avg_pool2d(scores[:, None], index.shape[1:3])[:, 0]
+        yield index, pooled / pooled.mean((1, 2), keepdim=True).clamp_min(1e-12)
