@@ -184,7 +184,7 @@ class CodecTrainConfig(TrainConfig):
     ber: tuple[float, float] = setting((1e-4, 5e-2), 1e-9, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each sample."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
-    """Slice ratios met in training, drawn uniformly for each batch."""
+    """Smallest and largest slice ratio met in training; half of the batches have the largest."""
     window: Literal["center", "anywhere"] = "center"
     """Where the windows of slice ratios below 1 lie: in the middle, or, for half of the samples, at random."""
     sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)

@@ -58,9 +58,10 @@ def attribute(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if level not in ("pixel", "channel"):
         raise ValueError(f"level must be 'pixel' or 'channel', got {level!r}")
-    for name, value in (("steps", steps), ("internal_batch_size", internal_batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    fewest = 2 if method == "integrated_gradients" else 1  # captum's own least; one point: `midpoint_attribution`
+    for name, value, least in (("steps", steps, fewest), ("internal_batch_size", internal_batch_size, 1)):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
     feature = feature.detach()
     logits = _logits(guide, feature, internal_batch_size)
     target = _target(target, logits)

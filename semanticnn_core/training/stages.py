@@ -147,14 +147,21 @@ def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module 
 def _conditions(
     codec: nn.Module, feature: Tensor, config: CodecTrainConfig, progress: Progress
 ) -> tuple[BinarySymmetric, float, Tensor | None]:
-    """Draw what a batch meets: a channel, a slice ratio, and where the windows lie."""
+    """Draw what a batch meets: a channel, a slice ratio, and where the windows lie.
+
+    Half of the batches have the largest ratio; the sides of the others' windows are drawn evenly.
+    """
     dice = progress.generator
     channel = BinarySymmetric(random_ber(*config.ber, len(feature), dice), dice)
-    low, high = config.slice_ratio
-    ratio = high if low == high else low + (high - low) * float(torch.rand((), generator=dice, device=dice.device))
+    _, height, width = _inner(codec).code_shape(feature.shape[1:])
+    low, ratio = config.slice_ratio
+    if low < ratio:
+        coin, chance = torch.rand(2, generator=dice, device=dice.device).tolist()
+        longest = max(height, width)
+        sides = range(sliced_length(longest, low), sliced_length(longest, ratio) + 1)
+        ratio = (sides[int(chance * len(sides))] / longest) ** 2 if coin < 0.5 else ratio
     if config.window == "center":
         return channel, ratio, None
-    _, height, width = _inner(codec).code_shape(feature.shape[1:])
     rows, columns = sliced_length(height, ratio), sliced_length(width, ratio)
     places, center = corners(height, width, rows, columns), center_corner(height, width, rows, columns)
     place, coin = (torch.rand(len(feature), generator=dice, device=dice.device).cpu() for _ in range(2))
