@@ -19,25 +19,24 @@ class ImageSplit(Dataset):
     labels: int64 (N,), each in [0, classes).
     boxes: float32 (N, 4) as x0, y0, x1, y1 in pixels, or None.
     masks: bool (N, H, W), True on the object, or None.
+    teacher: float32 (N, classes), logits that another network gave, or None.
     """
 
     images: Tensor
     labels: Tensor
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    teacher: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """Return one batch: `image`, `label`, and `box`, `mask` where known."""
+        """Return one batch: `image`, `label`, and `box`, `mask`, `teacher` where known."""
         index = torch.as_tensor(indices)
-        batch = {"image": self.images[index], "label": self.labels[index]}
-        if self.boxes is not None:
-            batch["box"] = self.boxes[index]
-        if self.masks is not None:
-            batch["mask"] = self.masks[index]
-        return batch
+        values = {"image": self.images, "label": self.labels, "box": self.boxes, "mask": self.masks}
+        values["teacher"] = self.teacher
+        return {name: value[index] for name, value in values.items() if value is not None}
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {name: value[0] for name, value in self.__getitems__([index]).items()}
@@ -50,7 +49,7 @@ class ImageSplit(Dataset):
             raise ValueError(f"count must be at least 1, got {count}")
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
         pick = getattr(self.images, "pick", self.images.__getitem__)  # lazy images stay lazy
-        known = {name: getattr(self, name) for name in ("labels", "boxes", "masks")}
+        known = {name: getattr(self, name) for name in ("labels", "boxes", "masks", "teacher")}
         parts = {name: value if value is None else value[order] for name, value in known.items()}
         return replace(self, images=pick(order), **parts)
 

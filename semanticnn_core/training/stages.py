@@ -1,6 +1,7 @@
 """Feature-augmentation learning: first a denoising autoencoder, then the task (section 3.2)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, ImageSplit
+from semanticnn_core.tasks.classification import clean_logits
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training.attribution import midpoint_attribution
 from semanticnn_core.training.loop import Progress, Step, accelerator_for, fit
@@ -77,14 +79,18 @@ def finetune_semantic(
     run_dir: Path | None = None,
     resume: bool = False,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    guide: nn.Module | None = None,
 ) -> History:
     """Stage 2: train the codec, in place, for what the frozen task network makes of it (equation 2).
 
+    The teacher of the distillation answers once for each training image, as it is, before the training begins.
+    guide: the network whose attributions L_XAI looks at; the edge network itself when left out.
     Returns one row an epoch; the accuracy over the BER grid on the validation split chooses the weights.
     """
     accelerator = accelerator_for(config)
     model = model.folded().to(accelerator.device)
     codec.quantizer.sigma = config.sigma[1]
+    train = replace(dataset.train, teacher=clean_logits(model, dataset.train)) if config.distill else dataset.train
 
     @torch.no_grad()
     def validate(network: SemanticCodec) -> dict[str, float]:
@@ -97,7 +103,7 @@ def finetune_semantic(
         return {"validation_accuracy": right / count, "validation_loss": loss / count, "score": right / count}
 
     return fit(
-        codec, semantic_step(model, config), validate, dataset.train, config, accelerator,
+        codec, semantic_step(model, config, guide), validate, train, config, accelerator,
         run_dir=run_dir, resume=resume, title="stage 2: semantic", on_epoch=on_epoch,
     )  # fmt: skip
 
@@ -119,6 +125,7 @@ def denoising_step(device: nn.Module, config: CodecTrainConfig) -> Step:
 def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module | None = None) -> Step:
     """Return stage 2's step: what a batch costs a codec inside a frozen task network (equation 2).
 
+    A batch has `image`, `label` and, for distillation, `teacher`: the uncompressed network's logits (B, classes).
     guide: the network whose attributions L_XAI looks at; the edge network itself when left out.
     """
     guide = guide or model.edge
@@ -127,7 +134,6 @@ def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module 
         labels = batch["label"]
         with torch.no_grad():
             feature = model.device(augment(batch["image"], config, progress.generator))
-            teacher = model.edge(feature) if config.distill else None
         sent = codec(feature, *_conditions(codec, feature, config, progress))
         logits = model.edge(sent.feature)
         terms = {"L_div": occupancy_loss(sent.occupancy), "L_cls": F.cross_entropy(logits, labels)}
@@ -136,8 +142,8 @@ def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module 
             phi = midpoint_attribution(guide, sent.feature, labels)
             terms["L_XAI"] = xai_loss(phi, config.xai_balance, config.xai_reward, config.xai_softness)
             loss = loss + config.gamma * terms["L_XAI"]
-        if teacher is not None:
-            terms["L_distill"] = distillation_loss(logits, teacher, config.temperature)
+        if config.distill:
+            terms["L_distill"] = distillation_loss(logits, batch["teacher"], config.temperature)
             loss = loss + config.distill * terms["L_distill"]
         return {"loss": loss, **terms}
 
