@@ -10,7 +10,7 @@ ARGS ?=
 NAMES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lab bench notebooks clean
+.PHONY: help venv run test lab app bench notebooks clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/'
@@ -28,6 +28,9 @@ test: $(STAMP) ## ruff and pytest, which executes every notebook; ARGS="-m 'not 
 lab: $(STAMP) ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
+app: $(STAMP) ## serve the playground as a web page, address below; ARGS="--port 8900 --Voila.ip=0.0.0.0"
+	$(PY) -m semanticnn_core.viz.voila notebooks/00_playground.ipynb --no-browser $(ARGS)
+
 bench: $(STAMP) ## run the benchmarks
 	$(PY) tests/benchmarks/run.py $(ARGS)
 
@@ -41,7 +44,7 @@ clean: ## remove .venv and caches; data/ and runs/ stay
 $(STAMP): pyproject.toml constraints.txt
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(MAKE) --no-print-directory new-venv
 	@echo 'Installing into $(VENV): about 170 packages, a few minutes the first time. The large ones:'
-	@bash -o pipefail -c '$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e ".[test]" \
+	@bash -o pipefail -c '$(PY) -m pip install --disable-pip-version-check -c constraints.txt -e ".[app,test]" \
 		| { grep --line-buffered -oE "^ *(Downloading|Using cached) .*[0-9]{2,}\.[0-9] [MG]B\)|^Installing collected packages" || true; }'
 	@touch $@
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from semanticnn_core.training.checkpoints import Checkpoint
 
 SHIPPED = "mobilenet_v2-scene_digits"
+SLICES = (0.8, 0.5, 0.3)
+"""Slice ratios of the table that is published with a codec, beside the whole code."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Train:
     """Where data sets and checkpoints lie."""
 
     def __call__(self) -> None:
+        import pandas as pd
+
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation import byte_counts, sweep
         from semanticnn_core.evaluation.publish import write_readme, write_results
@@ -143,7 +147,10 @@ class Train:
         state = _state_dir(out, "finetune" if self.finetune else "stage2")
         finetune_semantic(codec, model, data, self.stage2, state, self.resume)
         fit_importance(codec, model, data.train)
-        table = sweep(model, codec, data.test, (*BER_GRID, 0.1))
+        bers = (*BER_GRID, 0.1)
+        tables = [sweep(model, codec, data.test, bers)]
+        tables += [sweep(model, codec, data.test, bers, SLICES, window=each) for each in ("center", "importance")]
+        table = pd.concat(tables, ignore_index=True)
         stages = {state.name: self.stage2} | ({} if self.finetune else {"stage1": self.stage1})
         about = base.about | {
             "dataset": self.dataset or base.about["dataset"],

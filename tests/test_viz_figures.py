@@ -14,7 +14,8 @@ from semanticnn_core.datasets import ImageSplit
 from semanticnn_core.evaluation import byte_counts
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import figures, probes, results
-from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, PixelCanvas
+from semanticnn_core.viz.panels.canvas import PixelCanvas
+from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -6,7 +6,8 @@ over the pixels. The network that explains, the guide, is the edge network itsel
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,12 +69,9 @@ def attribute(
     explain = _EXPLAINERS[method](guide, level, steps, internal_batch_size)
     passes = {"gradient_shap": steps, "deep_lift": 2}.get(method, 1)
     rows = max(1, internal_batch_size // passes)
-    parts = []
-    with torch.random.fork_rng(devices=[feature.device] if feature.is_cuda else []), _numpy_seed(seed):
-        torch.manual_seed(seed)
-        for part, goal in zip(feature.split(rows), target.split(rows), strict=True):
-            parts.append(explain(part, goal).detach().sum(1 if level == "pixel" else (2, 3)))
-    scores = torch.cat(parts)
+    with _seeded(seed, feature) if method == "gradient_shap" else nullcontext():
+        parts = [explain(*part).detach() for part in zip(feature.split(rows), target.split(rows), strict=True)]
+    scores = torch.cat(parts).sum(1 if level == "pixel" else (2, 3))
     gap = None
     if method in COMPLETE:
         at_zero = _logits(guide, torch.zeros_like(feature[:1]), internal_batch_size)[0]
@@ -229,15 +227,14 @@ _EXPLAINERS = {
 }
 
 
-class _numpy_seed:
-    """Within it numpy's global draws, of which GradientSHAP makes use, follow a seed; afterwards they go on."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.state = np.random.get_state()
-        np.random.seed(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        np.random.set_state(self.state)
+@contextmanager
+def _seeded(seed: int, feature: Tensor) -> Iterator[None]:
+    """Within it torch's and numpy's global draws, which GradientSHAP uses, follow a seed; afterwards they go on."""
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[feature.device] if feature.is_cuda else []):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

@@ -2,93 +2,35 @@
 
 from collections.abc import Sequence
 
-import anywidget
 import ipywidgets as widgets
-import matplotlib as mpl
-import numpy as np
 import plotly.graph_objects as go
-import traitlets
-from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import share_sent
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, top_classes
+from semanticnn_core.viz.figures import top_classes
 from semanticnn_core.viz.panels import in_pairs, slider_look
+from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored, colored_bits, pixels
 from semanticnn_core.viz.probes import Journey, busiest_channels, send
-from semanticnn_core.viz.style import COLORS, DIVERGING, SEQUENTIAL, percent
+from semanticnn_core.viz.style import COLORS, DIVERGING, percent
 
 _DECADE = (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8)
 BER_STOPS = (0.0, *(round(step * ten, 9) for ten in (1e-4, 1e-3, 0.01) for step in _DECADE), 0.1, 0.125, 0.16, 0.2)
 """Stops of the logarithmic slider, round numbers from 0.01 % to 20 %; the first is no error at all."""
-BYTES_PER_ROW = 16
-BITS_WIDTH = 8 * BYTES_PER_ROW * 4
-"""Screen pixels of a row of bits: four a bit."""
 
 
-class PixelCanvas(anywidget.AnyWidget):
-    """A canvas that paints raw RGBA bytes, rows × columns, as sharp pixels `width` screen pixels wide."""
-
-    _esm = """
-    function render({ model, el }) {
-      const canvas = document.createElement("canvas");
-      canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", model.get("label"));
-      canvas.style.width = model.get("width") + "px";
-      canvas.style.display = "block";
-      canvas.style.imageRendering = "pixelated";
-      const caption = document.createElement("div");
-      caption.style.cssText = "font-size:12px; opacity:.8; margin-bottom:2px";
-      caption.textContent = model.get("label");
-      el.append(caption, canvas);
-      const paint = () => {
-        const raw = model.get("pixels");
-        canvas.width = model.get("columns");
-        canvas.height = model.get("rows");
-        const bytes = new Uint8ClampedArray(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
-        canvas.getContext("2d").putImageData(new ImageData(bytes, canvas.width, canvas.height), 0, 0);
-      };
-      model.on("change:pixels", paint);
-      paint();
-    }
-    export default { render };
-    """
-    pixels = traitlets.Bytes(b"\0\0\0\0").tag(sync=True)
-    rows = traitlets.Int(1).tag(sync=True)
-    columns = traitlets.Int(1).tag(sync=True)
-    width = traitlets.Int(192).tag(sync=True)
-    label = traitlets.Unicode("").tag(sync=True)
-
-    def show(self, image: np.ndarray) -> None:
-        """Paint an image uint8 (rows, columns, 3)."""
-        opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
-        with self.hold_sync():  # one message: the size must not change before the bytes
-            self.rows, self.columns = image.shape[:2]
-            self.pixels = np.concatenate([image, opaque], 2).tobytes()
+def ber_slider(ber: float) -> widgets.SelectionSlider:
+    """Return a logarithmic slider of bit error rates, which has a stop for 0 and one for `ber`."""
+    options = [(percent(stop), stop) for stop in sorted({*BER_STOPS, ber})]
+    return widgets.SelectionSlider(options=options, value=ber, description="bit error rate", **slider_look())
 
 
-def colored(values: Tensor, low: float, high: float, name: str = SEQUENTIAL) -> np.ndarray:
-    """Return a map (h, w) as colours uint8 (h, w, 3), from `low` to `high` of a colour map."""
-    scaled = (values.numpy() - low) / max(high - low, 1e-9)
-    return (mpl.colormaps[name](scaled)[..., :3] * 255).round().astype(np.uint8)
-
-
-def pixels(image: Tensor) -> np.ndarray:
-    """Return an image uint8 (3, H, W) as (H, W, 3)."""
-    return image.permute(1, 2, 0).numpy()
-
-
-def canvases(**labels: str) -> dict[str, PixelCanvas]:
-    """Return canvases by name, with a gap after each; the labels stand above them."""
-    gap = {"margin": "2px 14px 6px 2px"}
-    return {name: PixelCanvas(label=label, layout=widgets.Layout(**gap)) for name, label in labels.items()}
-
-
-def colored_bits(journey: Journey, bytes_per_row: int = BYTES_PER_ROW) -> np.ndarray:
-    """Return a payload's bits as colours uint8 (rows, columns, 3), flipped ones in red."""
-    palette = np.array([*map(to_rgb, BIT_COLORS), (1, 1, 1)])
-    return (palette[bit_grid(journey, bytes_per_row)] * 255).round().astype(np.uint8)
+def ratio_stops(model: SplitModel, codec: SemanticCodec, slice_ratio: float) -> list[tuple[str, float]]:
+    """Return names and values of slice ratios: one for each size a payload can have, and always `slice_ratio`."""
+    ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, slice_ratio)
+    sizes = {codec.payload_bytes(model.feature_shape, ratio): ratio for ratio in ratios}
+    return [(f"{ratio:g}", ratio) for ratio in sorted(sizes.values())]
 
 
 class _LinkPanel(widgets.VBox):
@@ -96,8 +38,7 @@ class _LinkPanel(widgets.VBox):
 
     def __init__(self, model: SplitModel, codec: SemanticCodec, images: Tensor, ber: float) -> None:
         self.model, self.codec, self.pictures = model, codec, images
-        options = [(percent(stop), stop) for stop in sorted({*BER_STOPS, ber})]
-        self.ber = widgets.SelectionSlider(options=options, value=ber, description="bit error rate", **slider_look())
+        self.ber = ber_slider(ber)
         self.seed = widgets.IntSlider(0, 0, 20, description="channel seed", **slider_look())
         self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **slider_look())
         self.status = widgets.HTML()
@@ -176,18 +117,13 @@ class OffloadPanel(_LinkPanel):
     ) -> None:
         super().__init__(model, codec, images, ber)
         self.classes = classes
-        ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, slice_ratio)
-        sizes = {codec.payload_bytes(model.feature_shape, ratio): ratio for ratio in ratios}  # a stop for each size
-        options = [(f"{ratio:g}", ratio) for ratio in sorted(sizes.values())]
+        stops = ratio_stops(model, codec, slice_ratio)
         self.slice_ratio = widgets.SelectionSlider(
-            options=options, value=slice_ratio, description="slice ratio", **slider_look()
+            options=stops, value=slice_ratio, description="slice ratio", **slider_look()
         )
         labels = {"feature sent": "feature sent, mean of channels", "feature received": "… received, same colours"}
         self.canvases = canvases(image="image", **labels)
-        rows = -(-codec.payload_bytes(model.feature_shape) // BYTES_PER_ROW)
-        place = widgets.Layout(min_height=f"{4 * rows + 20}px", margin="2px")  # a short payload moves nothing below
-        label = "payload as it arrives: 1 dark, 0 light, flipped bits red"
-        self.bits = PixelCanvas(label=label, width=BITS_WIDTH, layout=place)
+        self.bits = bits_canvas(codec.payload_bytes(model.feature_shape))
         figure = go.Figure()
         for name, color in (("uncompressed", "gray"), ("received", "red")):
             figure.add_bar(name=name, marker_color=COLORS[color], x=[], y=[])

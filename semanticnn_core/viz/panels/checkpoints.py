@@ -1,0 +1,123 @@
+"""Checkpoints to play with: which there are, and one opened, with its images and its measured accuracy."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import Window
+from semanticnn_core.datasets import load_dataset
+from semanticnn_core.evaluation.publish import RESULTS
+from semanticnn_core.files import located
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.checkpoints import CheckpointError, load_checkpoint
+from semanticnn_core.viz.probes import first_items
+
+
+@dataclass(frozen=True)
+class Played:
+    """An opened checkpoint."""
+
+    name: str
+    model: SplitModel
+    """With the edge's batch norms folded: same answers, less time."""
+    codec: SemanticCodec
+    images: Tensor
+    """Test images, uint8 (N, 3, H, W)."""
+    labels: Tensor
+    classes: tuple[str, ...]
+    curves: dict[tuple[float, Window], pd.DataFrame]
+    """Accuracy measured at a slice ratio and window, as `read_curves` gives it."""
+    clean_accuracy: float | None
+    """Share of the test split that the uncompressed network gets right, where known."""
+
+
+def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, Path]:
+    """Return names and folders of the checkpoints that hold a codec: the published ones, then your own in `runs`."""
+    found = {}
+    for place, mark in ((root, ""), (runs, " (runs)")):
+        for path in sorted((located(place) / "checkpoints").glob("*/codec.safetensors")):
+            if (path.parent / "config.json").is_file():
+                found[path.parent.name + mark] = path.parent.resolve()
+    return found
+
+
+def open_checkpoint(name: str, folder: Path, count: int | None = 200, root: str | Path = "data") -> Played:
+    """Load a checkpoint and up to `count` test images of its data set.
+
+    Raises CheckpointError or DataError, which say what is missing or damaged.
+    """
+    checkpoint = load_checkpoint(str(folder), root)
+    if checkpoint.codec is None:
+        raise CheckpointError(f"{folder} holds no codec; train one with: semanticnn train --checkpoint {folder}")
+    data = load_dataset(checkpoint.about["dataset"], root, checkpoint.model.image_size)
+    images, labels = first_items(data.test, count)
+    clean = checkpoint.about.get("results", {}).get("clean_accuracy")
+    parts = checkpoint.model.folded(), checkpoint.codec, images, labels, tuple(data.classes)
+    return Played(name, *parts, read_curves(folder / RESULTS), clean)
+
+
+def read_curves(path: Path) -> dict[tuple[float, Window], pd.DataFrame]:
+    """Return the accuracies of a results.csv by slice ratio and window: ascending ber, mean and std over the seeds.
+
+    A table without a column `window` was measured with the central one. Empty when the file is missing or damaged.
+    """
+    try:
+        table = pd.read_csv(path)
+        table = table.assign(window=table.get("window", "center"), slice_ratio=table["slice_ratio"].round(6))
+        stats = table.groupby(["slice_ratio", "window", "ber"])["accuracy"].agg(["mean", "std"]).fillna(0).reset_index()
+    except (OSError, ValueError, KeyError, TypeError):  # missing, empty, no CSV, no text, other columns, no numbers
+        return {}
+    groups = stats.groupby(["slice_ratio", "window"])
+    return {key: rows[["ber", "mean", "std"]].reset_index(drop=True) for key, rows in groups}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An accuracy read off a curve."""
+
+    mean: float
+    std: float
+    between: tuple[float, float] | None
+    """The measured rates it lies between; None when it was itself measured."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What is known of the accuracy at one position of the controls."""
+
+    curve: pd.DataFrame | None
+    """ber, mean, std at this slice ratio and window, else for the whole code; None where nothing was measured."""
+    here: bool
+    """Whether the curve was measured at this very slice ratio and window."""
+    reading: Reading | None
+    """None outside of the measured rates."""
+
+
+def accuracy_at(played: Played, slice_ratio: float, window: Window, ber: float) -> Accuracy:
+    """Look up what was measured; nothing is measured now, and nothing extrapolated."""
+    window = "center" if slice_ratio == 1 else window  # the whole code is the same for all
+    curve = played.curves.get((round(slice_ratio, 6), window))
+    if curve is None:
+        return Accuracy(played.curves.get((1.0, "center")), False, None)
+    return Accuracy(curve, True, read_off(curve, ber))
+
+
+def read_off(curve: pd.DataFrame, ber: float) -> Reading | None:
+    """Return the accuracy at a rate: as measured, or between two measured rates interpolated linearly in log(ber).
+
+    Outside of the measured rates nothing is known: None.
+    """
+    exact = curve[(curve["ber"] - ber).abs() <= 1e-9]
+    if len(exact):
+        return Reading(float(exact["mean"].iloc[0]), float(exact["std"].iloc[0]), None)
+    below, above = curve[(curve["ber"] < ber) & (curve["ber"] > 0)], curve[curve["ber"] > ber]
+    if not len(below) or not len(above):
+        return None
+    low, high = below.iloc[-1], above.iloc[0]
+    share = math.log(ber / low["ber"]) / math.log(high["ber"] / low["ber"])
+    mean, std = (float(low[name] + share * (high[name] - low[name])) for name in ("mean", "std"))
+    return Reading(mean, std, (float(low["ber"]), float(high["ber"])))

@@ -1,0 +1,229 @@
+"""Notebook 00: the whole way of one image at once, under sliders."""
+
+import asyncio
+import html
+import re
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+
+from semanticnn_core.codec.slicing import share_sent
+from semanticnn_core.datasets import DataError
+from semanticnn_core.files import replacing
+from semanticnn_core.training.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
+from semanticnn_core.viz.panels import scene
+from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored_bits
+from semanticnn_core.viz.panels.checkpoints import Accuracy, Played, accuracy_at, list_checkpoints, open_checkpoint
+from semanticnn_core.viz.panels.controls import TEST_IMAGES, Controls
+from semanticnn_core.viz.panels.plots import PlaygroundPlots
+from semanticnn_core.viz.panels.scene import Point, Subject
+from semanticnn_core.viz.panels.upload import FilePicker, read_upload
+from semanticnn_core.viz.probes import Journey
+from semanticnn_core.viz.style import COLORS, percent
+
+UPLOADS_KEPT = 4
+HEAD_START = 0.04
+"""Seconds that the other pictures have for their way to the page before the map takes a core."""
+
+
+class Playground(widgets.VBox):
+    """One image on its way: pictures, payload, answers and accuracy follow the controls at once, the map soon after.
+
+    checkpoint: a name of `list_checkpoints`; out_dir: where pictures are saved, in the checkout when relative.
+    Raises CheckpointError or DataError when that checkpoint cannot be opened.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str = DEFAULT_CHECKPOINT,
+        ber: float = 0.05,
+        slice_ratio: float = 1.0,
+        seed: int = 0,
+        out_dir: str | Path = "runs/notebooks/00_playground",
+        root: str | Path = "data",
+        runs: str | Path = "runs",
+    ) -> None:
+        super().__init__()
+        self.root, self.out_dir, self.folders = root, _in_checkout(out_dir), list_checkpoints(root, runs)
+        if checkpoint not in self.folders:
+            known = ", ".join(self.folders) or "none"
+            raise CheckpointError(f"no checkpoint {checkpoint!r} that holds a codec; there are: {known}")
+        self.uploads: dict[str, bytes] = {}
+        self._opened: dict[str, Played] = {}
+        self._subjects: dict[tuple[str, str], Subject] = {}
+        self._wanted: tuple[Point, Played, Journey] | None = None
+        self._task: asyncio.Task | None = None
+        self.played = self._open(checkpoint)
+        picker = FilePicker(self.receive, self.complain, layout=widgets.Layout(margin="2px 2px 2px 118px"))
+        self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker)
+        self.canvases, self.plots = canvases(160, 4, **scene.LABELS), PlaygroundPlots()
+        self.bits = bits_canvas(self.played.codec.payload_bytes(self.played.model.feature_shape))
+        self.controls.fit(self.played, slice_ratio)
+        self.controls.watch(self.update, self._choose_source, self._choose_checkpoint)
+        self.controls.save.on_click(lambda _: self.save())
+        self.update()
+        self.children = self.controls.laid_out(tuple(self.canvases.values()), self.bits, self.plots.live())
+
+    @property
+    def point(self) -> Point:
+        """Where the controls stand."""
+        now = self.controls
+        image = f"own {now.source.value}" if now.source.value != TEST_IMAGES else f"test {now.image.value}"
+        return Point(
+            now.ber.value, now.slice_ratio.value, now.window.value, now.seed.value, image, now.checkpoint.value
+        )
+
+    def update(self) -> None:
+        """Send the image as the controls say, and paint all but the map, which follows by itself."""
+        point, played = self.point, self.played
+        self.subject = self._subject(point)
+        self.journey = journey = scene.journey_at(played, self.subject, point)
+        frame, state = scene.window_frame(played, point, journey.payload), str(point)
+        for name, shown in scene.quick_maps(journey).items():
+            self.canvases[name].show(shown, state, frame if name in scene.FRAMED else None)
+        self.bits.show(colored_bits(journey), state)
+        accuracy = accuracy_at(played, point.slice_ratio, point.window, point.ber)
+        self.plots.show(journey, played, accuracy, state)
+        self.controls.status.value = self._told(point, accuracy)
+        self._explain(point, played, journey)
+
+    def receive(self, name: str, content: bytes) -> None:
+        """Show a visitor's file, or say what is wrong with it."""
+        try:
+            upload = read_upload(name, content, self.played.model.image_size)
+        except DataError as error:
+            return self.complain(str(error))
+        self.uploads.pop(name, None)
+        self.uploads[name] = content
+        for oldest in list(self.uploads)[:-UPLOADS_KEPT]:
+            del self.uploads[oldest]
+        self._subjects.clear()  # a file of the same name may hold another picture
+        source = self.controls.source
+        with self.controls.at_rest():
+            source.options = [TEST_IMAGES, *self.uploads]
+            source.value = name
+        self._choose_source()
+        self.tell(f"{name}: {', '.join(('shown', *upload.notes))}")
+
+    def save(self) -> Path | None:
+        """Save what is shown as a PNG in `out_dir`, and say where."""
+        point, played, journey = self.point, self.played, self.journey
+        accuracy = accuracy_at(played, point.slice_ratio, point.window, point.ber)
+        maps = scene.quick_maps(journey) | {"map": scene.attribution_map(played, journey)}
+        figure = scene.draw_scene(played, point, journey, maps, accuracy)
+        path = self.out_dir / (re.sub(r"[^\w.=]+", "-", str(point))[:120] + ".png")
+        try:
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format="png", dpi=150)
+        except OSError as error:
+            return self.complain(f"the picture could not be saved: {error}; choose another out_dir")
+        self.tell(f"saved {path}")
+        return path
+
+    def tell(self, text: str) -> None:
+        """Show a message beside the buttons."""
+        self.controls.message.value = html.escape(text)
+
+    def complain(self, text: str) -> None:
+        """Show what went wrong, in red."""
+        self.controls.message.value = f"<span style='color:{COLORS['red']}'>{html.escape(text)}</span>"
+
+    async def settled(self) -> None:
+        """Wait until the map belongs to where the controls stand."""
+        if self._task:
+            await self._task
+
+    def _open(self, name: str) -> Played:
+        if name not in self._opened:
+            self._opened[name] = open_checkpoint(name, self.folders[name], root=self.root)
+        return self._opened[name]
+
+    def _choose_checkpoint(self) -> None:
+        name, before = self.controls.checkpoint.value, self.played.name
+        self.tell(f"opening {name} …")
+        try:
+            self.played = self._open(name)
+        except (CheckpointError, DataError, OSError) as error:
+            with self.controls.at_rest():
+                self.controls.checkpoint.value = before
+            return self.complain(f"{name} cannot be opened: {error}")
+        self.controls.fit(self.played, self.controls.slice_ratio.value)
+        self.tell("")
+        self.update()
+
+    def _choose_source(self) -> None:
+        self.controls.image.disabled = self.controls.source.value != TEST_IMAGES
+        self.update()
+
+    def _subject(self, point: Point) -> Subject:
+        key = point.checkpoint, point.image
+        if key not in self._subjects:
+            if self.controls.source.value != TEST_IMAGES:
+                name = self.controls.source.value
+                image, label = read_upload(name, self.uploads[name], self.played.model.image_size).image, None
+            else:
+                number = self.controls.image.value
+                image, label = self.played.images[number], int(self.played.labels[number])
+            self._subjects = {key: scene.subject_of(self.played, image, label)}  # the latest alone
+        return self._subjects[key]
+
+    def _explain(self, point: Point, played: Played, journey: Journey) -> None:
+        """Have the map painted: at once where no event loop runs, else by a task that skips to the latest wish."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._paint_map(point, played, journey, scene.attribution_map(played, journey))
+        self._wanted = point, played, journey
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while self._wanted:
+            await asyncio.sleep(HEAD_START)
+            wish, self._wanted = self._wanted, None
+            try:
+                self._paint_map(*wish, await asyncio.to_thread(scene.attribution_map, *wish[1:]))
+            except Exception as error:  # nobody awaits this task in a notebook, so nobody else would hear
+                self.complain(f"the map could not be made: {error}")
+
+    def _paint_map(self, point: Point, played: Played, journey: Journey, shown: np.ndarray) -> None:
+        self.canvases["map"].show(shown, str(point), scene.window_frame(played, point, journey.payload))
+
+    def _told(self, point: Point, accuracy: Accuracy) -> str:
+        played, journey = self.played, self.journey
+        size = len(journey.payload)
+        rows_columns = played.codec.code_shape(played.model.feature_shape)[1:]
+        before, after = (int(each.argmax()) for each in (journey.clean, journey.answer))
+        color = "inherit" if after == before else COLORS["red"]
+        names = [html.escape(str(played.classes[each])) for each in (before, after)]
+        truth = "" if self.subject.label is None else f", truth {html.escape(str(played.classes[self.subject.label]))}"
+        lines = [
+            f"{size} bytes ({100 * share_sent(*rows_columns, point.slice_ratio):.0f} % of the code)",
+            f"{journey.flips} of {8 * size:,} bits flipped",
+            f"uncompressed <b>{names[0]}</b>, received <b style='color:{color}'>{names[1]}</b> "
+            f"({100 * float(journey.answer[after]):.0f} %){truth}",
+            _accuracy_in_words(point, accuracy),
+        ]
+        sent, read = (scene.window_frame(played, point, each) for each in (journey.payload, journey.arrived))
+        if sent != read:
+            lines.append(f"<span style='color:{COLORS['red']}'>the edge misread where the window lies</span>")
+        return "<div style='line-height:1.5'>" + "<br>".join(lines) + "</div>"
+
+
+def _accuracy_in_words(point: Point, accuracy: Accuracy) -> str:
+    reading = accuracy.reading
+    if not accuracy.here:
+        return f"accuracy was not measured at ratio {point.slice_ratio:g}, {point.window} window"
+    if reading is None:
+        return f"accuracy was not measured at a bit error rate of {percent(point.ber)}"
+    value = f"accuracy {100 * reading.mean:.1f} ± {100 * reading.std:.1f} % on the test split"
+    if reading.between is None:
+        return f"{value}, measured"
+    return f"{value}, read between {' and '.join(percent(rate) for rate in reading.between)}"
+
+
+def _in_checkout(path: str | Path) -> Path:
+    """Return a relative path under the checkout that holds this package, wherever the notebook's kernel runs."""
+    root = Path(__file__).resolve().parents[3]
+    return root / path if (root / "notebooks").is_dir() else Path(path)

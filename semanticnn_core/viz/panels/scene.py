@@ -1,0 +1,170 @@
+"""What the playground shows, as pure functions: one image at one position of the controls, and a sheet of it all."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.codec.reed_muller import recover
+from semanticnn_core.codec.slicing import center_corner, corners
+from semanticnn_core.config import Window
+from semanticnn_core.training.attribution import attribute
+from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, draw_probabilities
+from semanticnn_core.viz.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
+from semanticnn_core.viz.panels.checkpoints import Accuracy, Played
+from semanticnn_core.viz.probes import Journey
+from semanticnn_core.viz.style import COLORS, DIVERGING, percent, subplots
+
+MAP_STEPS = 16
+"""Points of Integrated Gradients for the live map; on the shipped network it correlates 0.99 with one of 300."""
+LABELS = {
+    "image": "image",
+    "sent": "feature, channel mean",
+    "received": "received, same colours",
+    "difference": "difference, channel rms",
+    "map": "what speaks for the answer",
+}
+FRAMED = ("image", "map")
+"""The pictures on which the window that was sent is outlined."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the controls stand; its text is the state of every picture made there."""
+
+    ber: float
+    slice_ratio: float
+    window: Window
+    seed: int
+    image: str
+    checkpoint: str
+
+    def __str__(self) -> str:
+        return (
+            f"ber={self.ber:g};ratio={self.slice_ratio:g};window={self.window};seed={self.seed};"
+            f"image={self.image};checkpoint={self.checkpoint}"
+        )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image, with what no slider changes."""
+
+    image: Tensor
+    """uint8 (3, H, W)."""
+    label: int | None
+    """Its class, where known."""
+    feature: Tensor
+    """(1, C, h, w)."""
+    clean: Tensor
+    """Class probabilities of the uncompressed network, (classes,)."""
+
+
+@torch.no_grad()
+def subject_of(played: Played, image: Tensor, label: int | None) -> Subject:
+    """Return an image uint8 (3, H, W) with its feature and the uncompressed network's answer."""
+    feature = played.model.device(image[None])
+    return Subject(image, label, feature, played.model.edge(feature).softmax(1)[0])
+
+
+@torch.no_grad()
+def journey_at(played: Played, subject: Subject, point: Point) -> Journey:
+    """Send an image as real bytes, as the controls say."""
+    way = point.slice_ratio, point.window
+    payload = played.codec.compress(subject.feature, *way)
+    arrived = BinarySymmetric(point.ber, point.seed)(payload)
+    received = played.codec.decompress(arrived, point.ber, played.model.feature_shape, *way)
+    answer = played.model.edge(received).softmax(1)[0]
+    return Journey(
+        subject.image, subject.feature[0], received[0], payload[0], arrived[0], subject.clean, answer, point.ber
+    )
+
+
+def window_frame(played: Played, point: Point, payload: Tensor) -> Frame:
+    """Return the window that payload bytes (n,), sent or arrived, speak of."""
+    codec, shape = played.codec, played.model.feature_shape
+    _, height, width = codec.code_shape(shape)
+    _, rows, columns = codec.code_shape(shape, point.slice_ratio)
+    places = (center_corner if point.window == "center" else corners)(height, width, rows, columns)
+    number = int(recover(payload[None, :2])[0]) if len(places) > 1 else 0
+    top, left = places[min(number, len(places) - 1)].tolist()
+    return top / height, left / width, (top + rows) / height, (left + columns) / width
+
+
+def quick_maps(journey: Journey) -> dict[str, np.ndarray]:
+    """Return all pictures but the map, as colours uint8 (rows, columns, 3)."""
+    mean = journey.sent.mean(0)
+    low, high = float(mean.min()), float(mean.max())
+    error = (journey.received - journey.sent).square().mean(0).sqrt()
+    return {
+        "image": pixels(journey.image),
+        "sent": colored(mean, low, high),
+        "received": colored(journey.received.mean(0), low, high),
+        "difference": colored(error, 0, 2 * float(journey.sent.std())),
+    }
+
+
+def attribution_map(played: Played, journey: Journey) -> np.ndarray:
+    """Return which pixels of the received feature speak for the answer (red) and against it (blue), as colours."""
+    target = int(journey.answer.argmax())
+    scores = attribute(played.model.edge, journey.received[None], target, steps=MAP_STEPS).scores[0]
+    top = float(scores.abs().flatten().quantile(0.99))
+    return colored(scores, -top, top, DIVERGING)
+
+
+def draw_scene(
+    played: Played,
+    point: Point,
+    journey: Journey,
+    maps: dict[str, np.ndarray],
+    accuracy: Accuracy,
+) -> Figure:
+    """Draw everything the playground shows on one sheet."""
+    figure, old = subplots(1, 1, 11, 5.6, layout="constrained")
+    old.remove()
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 1.2])
+    top, left, bottom, right = window_frame(played, point, journey.payload)
+    for axis, (name, label) in zip(above.subplots(1, len(LABELS)), LABELS.items(), strict=True):
+        axis.imshow(maps[name], extent=(0, 1, 1, 0), interpolation="nearest")
+        axis.set_title(label, fontsize=9, loc="center")
+        axis.set_axis_off()
+        if name in FRAMED:
+            look = {"ec": COLORS["orange"], "lw": 2, "fill": False, "clip_on": False}
+            axis.add_patch(Rectangle((left, top), right - left, bottom - top, **look))
+    bits, chances, curves = below.subplots(1, 3, width_ratios=[1.1, 1, 1.4])
+    grid = bit_grid(journey, BYTES_PER_ROW)
+    bits.imshow(
+        grid, cmap=ListedColormap([*BIT_COLORS, "white"]), vmin=0, vmax=3, aspect="auto", interpolation="nearest"
+    )
+    bits.set_axis_off()
+    bits.set_title(f"{len(journey.payload)} bytes, {journey.flips} bits flipped", fontsize=10)
+    draw_probabilities(journey, played.classes, chances)
+    _draw_accuracy(curves, point.ber, accuracy)
+    where = f"{percent(point.ber)} of bits flip · slice ratio {point.slice_ratio:g}, {point.window} window"
+    above.suptitle(f"{played.name} · {where} · channel seed {point.seed} · {point.image}", x=0.01, ha="left")
+    return figure
+
+
+def _draw_accuracy(axis: Axes, ber: float, accuracy: Accuracy) -> None:
+    curve, reading = accuracy.curve, accuracy.reading
+    if curve is None:
+        axis.set_axis_off()
+        return
+    known = curve[curve["ber"] > 0]
+    color = COLORS["blue" if accuracy.here else "gray"]
+    axis.errorbar(known["ber"], 100 * known["mean"], 100 * known["std"], marker="o", ms=4, capsize=3, color=color)
+    axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %")
+    axis.set_xticks(known["ber"], [percent(rate) for rate in known["ber"]], fontsize=8, rotation=30)
+    axis.minorticks_off()
+    if ber:
+        axis.axvline(ber, color=COLORS["red"], lw=1)
+    if ber and reading:
+        axis.plot([ber], [100 * reading.mean], "o", ms=10, mfc="none", mec=COLORS["red"], mew=2)
+    title = "test split, mean ± std" if accuracy.here else "whole code; not measured at this ratio"
+    axis.set_title(title, fontsize=10)

@@ -1,0 +1,321 @@
+"""Notebook 00's panel without a browser: its controls, its late map, its uploads, and what it reads off results."""
+
+import asyncio
+import io
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from semanticnn_core.codec.slicing import sliced_length
+from semanticnn_core.datasets import DataError
+from semanticnn_core.training.checkpoints import CheckpointError
+from semanticnn_core.viz.panels import checkpoints, playground, scene, upload
+from semanticnn_core.viz.panels.checkpoints import (
+    Accuracy,
+    Played,
+    accuracy_at,
+    list_checkpoints,
+    read_curves,
+    read_off,
+)
+from semanticnn_core.viz.panels.playground import Playground
+
+ROWS = [
+    ("0.01", 1.0, 0, 0.90), ("0.01", 1.0, 1, 0.94), ("0.1", 1.0, 0, 0.72), ("0.1", 1.0, 1, 0.72), ("0.01", 0.5, 0, 0.8),
+]  # fmt: skip
+
+
+def write_results(folder, rows=ROWS, **more):
+    table = pd.DataFrame(rows, columns=["ber", "slice_ratio", "seed", "accuracy"]).assign(**more)
+    table.to_csv(folder / "results.csv", index=False)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Two published checkpoints with a codec, one without, and one of the user's own; no weights in them."""
+    names = ("data/checkpoints/toys", "data/checkpoints/more", "data/checkpoints/base", "runs/checkpoints/toys")
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text(json.dumps({"dataset": "quadrants"}))
+        if not name.endswith("base"):
+            (tmp_path / name / "codec.safetensors").touch()
+    write_results(tmp_path / "data/checkpoints/toys")
+    return tmp_path
+
+
+@pytest.fixture
+def panel(shelf, split, codec, dataset, monkeypatch):
+    codec.requires_grad_(False)
+
+    def opened(name, folder, count=200, root="data"):
+        if name == "more":
+            raise CheckpointError("codec.safetensors is <damaged>")
+        test = dataset.test
+        return Played(
+            name, split, codec, test.images, test.labels, dataset.classes, read_curves(folder / "results.csv"), 0.97
+        )
+
+    monkeypatch.setattr(playground, "open_checkpoint", opened)
+    return Playground("toys", 0.05, out_dir=shelf / "out", root=shelf / "data", runs=shelf / "runs")
+
+
+def states(panel):
+    return {canvas.state for canvas in (*panel.canvases.values(), panel.bits)} | {panel.plots.figure.data[0].meta}
+
+
+def test_checkpoints_are_those_with_a_codec_the_published_first(shelf):
+    found = list_checkpoints(shelf / "data", shelf / "runs")
+    assert list(found) == ["more", "toys", "toys (runs)"]
+    assert found["toys (runs)"] == shelf / "runs/checkpoints/toys"
+    assert list_checkpoints(shelf / "nothing", shelf / "nowhere") == {}
+
+
+def test_an_unknown_checkpoint_is_refused_by_name(shelf):
+    with pytest.raises(CheckpointError, match="'mine'.*more, toys"):
+        Playground("mine", root=shelf / "data", runs=shelf / "runs")
+
+
+def test_every_control_repaints_everything_and_says_so(panel):
+    now = panel.controls
+    assert now.ber.options[0] == ("0 %", 0.0) and now.ber.options[-1][1] == 0.2
+    seen = set()
+    for control, value in (
+        (now.ber, 0.2),
+        (now.seed, 5),
+        (now.image, 3),
+        (now.slice_ratio, 0.5),
+        (now.window, "energy"),
+    ):
+        before = panel.canvases["received"].pixels, panel.bits.pixels, panel.canvases["map"].version
+        control.value = value
+        assert states(panel) == {str(panel.point)}
+        seen.add(str(panel.point))
+        after = panel.canvases["received"].pixels, panel.bits.pixels, panel.canvases["map"].version
+        assert after[2] == before[2] + 1 and after[:2] != before[:2], control.description
+    assert len(seen) == 5
+    journey = scene.journey_at(panel.played, panel.subject, panel.point)
+    assert torch.equal(journey.arrived, panel.journey.arrived)
+    assert panel.plots.figure.data[1].y == pytest.approx((100 * journey.answer).tolist(), rel=1e-4)
+    assert f"{len(journey.payload)} bytes" in now.status.value
+
+
+def test_without_errors_nothing_flips(panel):
+    panel.controls.ber.value = 0.0
+    assert panel.journey.flips == 0 and "0 of 192 bits flipped" in panel.controls.status.value
+
+
+def test_the_last_map_belongs_to_the_last_value_and_some_are_skipped(panel, monkeypatch):
+    made = []
+    real = scene.attribution_map
+    monkeypatch.setattr(scene, "attribution_map", lambda *wish: made.append(wish) or real(*wish))
+
+    async def drag():
+        for _, ber in panel.controls.ber.options:
+            panel.controls.ber.value = ber
+            assert panel.canvases["received"].state == str(panel.point)  # at once
+        assert panel.canvases["map"].state != str(panel.point)  # the map follows
+        await panel.settled()
+
+    asyncio.run(drag())
+    assert states(panel) == {str(panel.point)}
+    assert len(made) < len(panel.controls.ber.options) / 2
+    expected = real(panel.played, panel.journey)
+    assert panel.canvases["map"].pixels == np.dstack([expected, np.full(expected.shape[:2], 255, np.uint8)]).tobytes()
+
+
+def test_a_map_that_fails_is_told_and_the_next_one_comes(panel, monkeypatch):
+    real = scene.attribution_map
+
+    def fail(*_):
+        raise RuntimeError("no <memory>")
+
+    async def move(ber):
+        panel.controls.ber.value = ber
+        await panel.settled()
+
+    monkeypatch.setattr(scene, "attribution_map", fail)
+    asyncio.run(move(0.1))
+    assert "no &lt;memory&gt;" in panel.controls.message.value
+    monkeypatch.setattr(scene, "attribution_map", real)
+    asyncio.run(move(0.2))
+    assert panel.canvases["map"].state == str(panel.point)
+
+
+def test_the_outlined_window_is_the_one_that_is_sent(panel):
+    now = panel.controls
+    now.slice_ratio.value = 0.5
+    rows = sliced_length(4, 0.5) / 4
+    top, left, bottom, right = panel.canvases["image"].frame
+    assert bottom - top == right - left == rows and top == left == math.floor((4 - 4 * rows) / 2) / 4
+    now.window.value = "energy"
+    found = set()
+    for number in range(8):
+        now.image.value = number
+        index = panel.played.codec.quantizer.assign(panel.played.codec.encoder(panel.subject.feature)).permute(
+            0, 2, 3, 1
+        )
+        energy = panel.played.codec.importance_map(index, "energy")[0]
+        top, left, bottom, right = (round(4 * edge) for edge in panel.canvases["map"].frame)
+        size = bottom - top
+        sums = energy.unfold(0, size, 1).unfold(1, size, 1).sum((2, 3))
+        assert float(sums[top, left]) == pytest.approx(float(sums.max()), rel=1e-5)
+        found.add((top, left))
+    assert len(found) > 1
+
+
+def test_importance_is_offered_where_there_is_a_table(panel):
+    assert list(panel.controls.window.options) == ["center", "energy"]
+    panel.played.codec.importance.copy_(torch.arange(32).view(4, 8) - 16)
+    panel.controls.fit(panel.played, 0.4)
+    assert list(panel.controls.window.options) == ["center", "importance", "energy"]
+
+
+def test_another_checkpoint_is_opened_or_the_old_one_stays(panel):
+    choice = panel.controls.checkpoint
+    choice.value = "more"
+    assert choice.value == "toys" and panel.played.name == "toys"
+    assert "more cannot be opened: codec.safetensors is &lt;damaged&gt;" in panel.controls.message.value
+    choice.value = "toys (runs)"
+    assert panel.played.name == "toys (runs)" and states(panel) == {str(panel.point)}
+    assert "not measured" in panel.controls.status.value
+    assert not panel.plots.figure.data[3].x and panel.plots.figure.data[5].x == ()
+
+
+def test_play_moves_the_error_rate_in_the_page(panel):
+    link = panel.controls.play_link
+    assert link.source == (panel.controls.play, "value") and link.target == (panel.controls.ber, "index")
+    panel.controls.ber.index = 0
+    assert panel.point.ber == 0 and panel.controls.play.max == len(panel.controls.ber.options) - 1
+
+
+def test_the_picture_is_saved_whole_or_not_at_all(panel, shelf):
+    path = panel.save()
+    assert path.parent == shelf / "out" and list((shelf / "out").iterdir()) == [path]
+    assert Image.open(path).size[0] > 1000 and str(path) in panel.controls.message.value
+    (shelf / "file").touch()
+    panel.out_dir = shelf / "file"
+    assert panel.save() is None and "could not be saved" in panel.controls.message.value
+
+
+def test_own_images_are_shown_and_left_again(panel):
+    now = panel.controls
+    red = encoded(Image.new("RGB", (50, 30), "red"), "PNG")
+    panel.receive("a <b>;.png", red)
+    assert now.source.value == "a <b>;.png" and now.image.disabled
+    assert panel.journey.image[:, 8, 8].tolist() == [255, 0, 0]
+    assert "&lt;b&gt;" in now.message.value and "cropped" in now.message.value and "truth" not in now.status.value
+    panel.receive("a <b>;.png", encoded(Image.new("RGB", (30, 30), "blue"), "PNG"))  # the same name, another picture
+    assert panel.journey.image[:, 8, 8].tolist() == [0, 0, 255]
+    for number in range(6):
+        panel.receive(f"{number}.png", red)
+    assert list(now.source.options)[1:] == ["2.png", "3.png", "4.png", "5.png"]
+    now.source.value = playground.TEST_IMAGES
+    assert torch.equal(panel.journey.image, panel.played.images[0]) and not now.image.disabled
+
+
+def bad_files():
+    png = encoded(Image.effect_noise((64, 64), 90).convert("RGB"), "PNG")
+    eps = encoded(Image.new("RGB", (9, 9)), "EPS")
+    bomb = bytearray(encoded(Image.new("L", (1, 1)), "PNG"))
+    bomb[16:24] = (10_000).to_bytes(4, "big") * 2  # the size that its header claims
+    bomb[29:33] = __import__("zlib").crc32(bytes(bomb[12:29])).to_bytes(4, "big")
+    return {
+        "empty": (b"", "empty"),
+        "text": (b"I am no image", "no image that can be read"),
+        "truncated": (png[: len(png) // 2], "damaged"),
+        "header alone": (png[:20], "no image|damaged"),
+        "another format": (eps, "no image that can be read"),
+        "bomb": (bytes(bomb), "10000 × 10000 pixels"),
+        "large": (bytes(upload.LARGEST_FILE + 1), "20 MB"),
+        "floats": (encoded(Image.new("F", (9, 9)), "TIFF"), "floats"),
+    }
+
+
+@pytest.mark.parametrize("kind", bad_files())
+def test_bad_files_get_a_message_and_change_nothing(panel, kind):
+    content, words = bad_files()[kind]
+    with pytest.raises(DataError, match=words):
+        upload.read_upload("<my>.png", content, 16)
+    before = panel.canvases["image"].version
+    panel.receive("<my>.png", content)
+    assert "&lt;my&gt;.png" in panel.controls.message.value and "<my>" not in panel.controls.message.value
+    assert panel.controls.source.value == playground.TEST_IMAGES and panel.canvases["image"].version == before
+
+
+def test_unusual_images_are_read():
+    image = Image.new("RGB", (40, 40), (200, 30, 60))
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (40, 40), "blue")]}
+    cases = {
+        "cmyk": (encoded(image.convert("CMYK"), "JPEG"), ("CMYK turned into RGB without a colour profile",)),
+        "gif": (encoded(image, "GIF", **frames), ("its first frame is shown",)),
+        "webp": (encoded(image, "WEBP", lossless=True, **frames), ("its first frame is shown",)),
+        "grey": (encoded(image.convert("L"), "PNG"), ()),
+        "clear": (encoded(Image.new("RGBA", (40, 40), (0, 0, 0, 0)), "PNG"), ()),
+        "line": (encoded(Image.new("RGB", (4000, 1)), "PNG"), ("cropped to its centre square",)),
+    }
+    for name, (content, notes) in cases.items():
+        read = upload.read_upload(name, content, 16)
+        assert read.image.shape == (3, 16, 16) and read.image.dtype == torch.uint8 and read.notes == notes, name
+    assert upload.read_upload("clear", cases["clear"][0], 16).image.min() == 255
+    red = upload.read_upload("gif", cases["gif"][0], 16).image[:, 8, 8].int()
+    assert (red - torch.tensor([200, 30, 60])).abs().max() <= 8
+
+
+def test_a_file_arrives_in_pieces():
+    got, failed = [], []
+    picker = upload.FilePicker(lambda *file: got.append(file), failed.append)
+    for piece, part in enumerate((b"ab", b"cd", b"e")):
+        picker._collect(picker, {"name": "x", "size": 5, "piece": piece, "pieces": 3}, [memoryview(part)])
+    assert got == [("x", b"abcde")]
+    picker._collect(picker, {"name": "x", "size": 0, "piece": 0, "pieces": 1}, [memoryview(b"")])
+    assert got[1:] == [("x", b"")]
+    picker._collect(picker, {"name": "y", "size": upload.LARGEST_FILE + 1, "piece": 0, "pieces": 0}, [])
+    picker._collect(picker, {"name": "z", "size": 5, "problem": "NotReadableError"}, [])
+    assert len(failed) == 2 and "21 MB" not in failed[0] and "limit is 20 MB" in failed[0] and "z could" in failed[1]
+
+
+def test_accuracy_is_read_off_and_never_invented(tmp_path):
+    write_results(tmp_path)
+    curves = read_curves(tmp_path / "results.csv")
+    curve = curves[(1.0, "center")]
+    there = read_off(curve, 0.01)
+    assert (there.mean, there.between) == (pytest.approx(0.92), None)
+    assert there.std == pytest.approx(np.std([0.90, 0.94], ddof=1))
+    half = read_off(curve, math.sqrt(0.01 * 0.1))  # the middle, in log(ber)
+    assert half.mean == pytest.approx((0.92 + 0.72) / 2) and half.between == (0.01, 0.1)
+    assert read_off(curve, 0.0) is read_off(curve, 1e-3) is read_off(curve, 0.2) is None
+    played = Played("toys", None, None, None, None, (), curves, None)
+    assert accuracy_at(played, 0.5, "center", 0.01).reading.mean == 0.8
+    assert accuracy_at(played, 1.0, "energy", 0.01).here  # the whole code is the same for all windows
+    other = accuracy_at(played, 0.5, "energy", 0.01)
+    assert not other.here and other.reading is None and other.curve is curve
+    write_results(tmp_path, window="energy")
+    assert accuracy_at(Played(*[None] * 5, (), read_curves(tmp_path / "results.csv"), None), 0.5, "energy", 0.01).here
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "ber,slice_ratio,accuracy\nx,y,z\n", "\x00\xff"])
+def test_results_that_are_no_table_are_none(tmp_path, text):
+    (tmp_path / "results.csv").write_bytes(text.encode("latin-1"))
+    assert read_curves(tmp_path / "results.csv") == {}
+    assert read_curves(tmp_path / "missing.csv") == {}
+    played = Played("toys", None, None, None, None, (), {}, None)
+    assert accuracy_at(played, 1.0, "center", 0.01) == Accuracy(None, False, None)
+
+
+def test_the_shipped_checkpoint_opens():
+    found = list_checkpoints()
+    played = checkpoints.open_checkpoint("shipped", found["mobilenet_v2-scene_digits"], count=3)
+    assert len(played.images) == 3 and (1.0, "center") in played.curves and 0.9 < played.clean_accuracy < 1
+    with pytest.raises(CheckpointError):
+        checkpoints.open_checkpoint("nothing", found["mobilenet_v2-scene_digits"].parent / "nothing")
