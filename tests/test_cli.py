@@ -168,6 +168,10 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert [(row["slice_ratio"], row["ber"], row["seed"]) for row in results] == [
         (ratio, ber, seed) for ratio in (1.0, 0.5) for ber in (0.0, 0.05) for seed in range(2)
     ]
+    assert second.codec.importance.any(), "the table of importance was fitted"
+    semanticnn("evaluate --checkpoint made --json --seeds 1 --slice-ratio 0.3 --window importance", monkeypatch)
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert {(row["window"], row["bytes"]) for row in results} == {("importance", 6)}
     semanticnn("evaluate --checkpoint made --seeds 1", monkeypatch)
     out = capsys.readouterr().out
     assert "uncompressed:" in out and "of 8 test images" in out and "16 B sent" in out

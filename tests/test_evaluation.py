@@ -143,6 +143,13 @@ def test_the_readme_holds_results_and_commands(tmp_path, split, codec, dataset):
     assert "93.75%" in text and "semanticnn train-base\nsemanticnn train\n" in text and "24 B sent" in text
     for row in summarize(table).itertuples():
         assert f"| {row.ber:.2%} | {row.accuracy:.2%} ±" in text
+    assert "slice ratio" not in text
+    slices = sweep(split, codec, dataset.test, (0.01, 0.05, 0.4), (0.3,), seeds=2, window="energy")
+    write_results(tmp_path, pd.concat([table, slices]))
+    write_readme(tmp_path)
+    inside = slices[slices.ber < 0.1].groupby("seed").accuracy.mean()
+    row = f"| 0.3 | energy | 25% | 8 | {inside.mean():.2%} ± {inside.std():.2%} |"
+    assert row in (tmp_path / "README.md").read_text(), "the grid ends at 5 %; 6 bytes and 2 for the place"
     (tmp_path / "results.csv").unlink()
     write_readme(tmp_path)
     assert "|" not in (tmp_path / "README.md").read_text()
