@@ -34,7 +34,7 @@ class Encoder(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Transposed convolution, inverse GDN, PReLU and BER attention; doubles the size if `up`."""
+    """Transposed convolution, inverse GDN, PReLU, BER attention; doubles the size if `up`, is residual if it can be."""
 
     def __init__(self, inputs: int, outputs: int, up: bool) -> None:
         super().__init__()
@@ -44,13 +44,16 @@ class DecoderBlock(nn.Module):
         self.attention = BERAttention(outputs)
 
     def forward(self, x: Tensor, log_ber: Tensor) -> Tensor:
-        return self.attention(self.prelu(self.igdn(self.conv(x))), log_ber)
+        y = self.attention(self.prelu(self.igdn(self.conv(x))), log_ber)
+        return x + y if x.shape == y.shape else y
 
 
 class Decoder(nn.Module):
     """The edge's part: blocks of growing size, then a transposed convolution into the feature's range.
 
-    The last doubling is the output layer's: at full size a block costs more than all others together.
+    Most blocks stand at the code's own size, where they are cheap and see far: that is where damaged symbols are told
+    from their neighbours. The last doubling is the output layer's: at full size a block costs more than all others
+    together.
     """
 
     def __init__(self, config: CodecConfig) -> None:
