@@ -1,7 +1,7 @@
 """Five bits that survive: the first-order Reed–Muller (16, 5) code, decoded to the nearest code word.
 
-Its words differ in at least 8 of 16 bits, so any 3 flips are corrected. At a bit error rate of 5 % it fails 0.7 % of
-the time, where two bare bytes would be hit 56 % of the time.
+Its words differ in at least 8 of 16 bits, so any 3 flips are corrected. At a bit error rate of 5 % it fails at most
+0.7 % of the time, where two bare bytes would be hit 56 % of the time.
 """
 
 import torch

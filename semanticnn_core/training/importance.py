@@ -33,7 +33,9 @@ def fit_importance(
         product = product + onehot.T @ wanted.flatten()
     ridge = 1e-4 * square.diagonal().mean() * torch.eye(len(square), device=square.device, dtype=square.dtype)
     weights = torch.linalg.solve(square + ridge, product).view(codec.importance.shape)
-    weights = weights - weights.mean(1, keepdim=True)  # a constant a channel moves every window's sum alike
+    used = square.diagonal().view_as(weights)  # how often each symbol was sent
+    weights = weights - (used * weights).sum(1, keepdim=True) / used.sum(1, keepdim=True)  # moves all windows alike
+    weights = torch.where(used > 0, weights, 0)
     codec.importance.copy_((weights * (LARGEST / weights.abs().max())).round())
 
 

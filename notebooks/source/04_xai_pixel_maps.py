@@ -1,0 +1,357 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · Pixel maps: what the edge network looks at, and what need not be sent
+#
+# The edge names the digit. Which pixels of the feature made it say so? If we knew, a weak device could leave the others
+# at home. Here we draw such maps, hold them against the truth (we know where each digit is), look at what they do to
+# training, and let the device itself decide which window of its code to send.
+
+# %% tags=["parameters"]
+seed = 0
+profile = "fast"
+interactive = True
+out_dir = "runs/notebooks/04_xai_pixel_maps"
+dataset = "scene_digits"
+checkpoint = "mobilenet_v2-scene_digits"
+method = "integrated_gradients"
+ber = 0.05
+slice_ratio = 0.5
+
+# %%
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from semanticnn_core.datasets import load_dataset
+from semanticnn_core.evaluation import explanations as truth
+from semanticnn_core.evaluation import sweep
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.tasks import SplitModel
+from semanticnn_core.training import load_checkpoint
+from semanticnn_core.training.attribution import METHODS, attribute, midpoint_attribution
+from semanticnn_core.training.importance import fit_importance
+from semanticnn_core.viz import explanations as viz
+
+# %%
+from semanticnn_core.viz.results import difference_table, paired_differences
+from semanticnn_core.viz.style import use_style
+
+use_style()
+published = load_checkpoint(checkpoint)
+model, codec, guide = published.model, published.codec, published.model.folded().edge
+data = load_dataset(dataset, image_size=model.image_size)
+fast = profile == "fast"
+steps = 24 if fast else 100
+if not codec.importance.any():  # a codec that never learned what matters learns it here
+    fit_importance(codec, model, data.train, 300 if fast else 2000)
+few = data.test.take(4).__getitems__(list(range(4)))
+images, labels, masks = few["image"], few["label"], few.get("mask")
+feature = model.device(images)
+
+# %% [markdown]
+# ## Six ways to ask "why?"
+#
+# The network gives every class a number, its *logit*; the largest wins. We ask for the share of each feature pixel in
+# the logit of the true class. There is no single right way to ask:
+#
+# * **saliency**: how strongly would the logit react to a small change here? (size of the gradient, no sign)
+# * **input × gradient**: that reaction, times what is there;
+# * **integrated gradients**: the same, but averaged over the whole way from an empty feature to this one:
+#   $\phi_i = s_i \int_0^1 \partial_i f(t\,s)\,dt$;
+# * **GradientSHAP**: many random points of noisy ways like it;
+# * **DeepLIFT**: differences instead of derivatives, passed back through each layer;
+# * **occlusion**: wipe out a small patch and see how far the logit falls.
+#
+# A feature pixel has many channels; the maps add them up. Red speaks for the true class, blue against it. Outlined:
+# where the digit really is (if the data set knows it). No method is told.
+
+# %%
+maps = {name: attribute(guide, feature, labels, name, steps=steps, seed=seed).scores for name in METHODS}
+viz.draw_maps(images[:3], maps, masks)
+
+# %% [markdown]
+# The same, without the image behind: one square is one pixel of the feature, two by two pixels of the image.
+
+# %%
+some = {name: maps[name] for name in ("integrated_gradients", "saliency", "occlusion")}
+viz.draw_maps(images[:2], some, masks, over_images=False)
+
+# %% [markdown]
+# Two families show. Saliency paints whole neighbourhoods: it says where the network *could* be moved. The others are
+# thin and have both signs: they say what *this* feature contributed. A pixel beside a stroke can matter as much as one
+# on it. Why should a network care about the gap in a 6, or the empty side of a 3?
+#
+# Three of the methods make a promise, **completeness**: all scores together are the logit's rise from the empty feature
+# to this one. (GradientSHAP keeps it only on average over its random points.) The gap to that rise is a free test of
+# every map.
+#
+# **Exercise 1.** Integrated gradients replace the integral by a sum. How many points does it take? And why does
+# DeepLIFT need no such choice?
+
+# %% tags=["solution"]
+gaps = {f"{n} points": attribute(guide, feature, labels, steps=n).gap for n in (2, 8, 32, 128)}
+gaps["DeepLIFT"] = attribute(guide, feature, labels, "deep_lift").gap
+pd.Series({name: f"{100 * float(gap.median()):.2g} %" for name, gap in gaps.items()}, name="median gap").to_frame()
+
+# %% [markdown]
+# DeepLIFT passes on finite differences, which add up exactly at every layer. So a gap there is not a matter of effort
+# but a sign that some layer was misread.
+#
+# ## Are the maps true?
+#
+# Maps always look convincing; people see faces in clouds. But here the answer is known, so we can count. On images that
+# are classified correctly:
+#
+# * **pointing game**: is the pixel with the largest score inside the digit's box?
+# * **share inside**: how much of the positive scores lies on the digit itself? Divided by the digit's share of the
+#   area, a map that knows nothing gets 1.
+#
+# The last row is a map of pure noise. Bars: mean ± standard error over the images.
+
+# %%
+checked = data.test.take(16 if fast else 200)
+metrics = ("pointing", "ratio", "infidelity", "gap")
+table = truth.measure_explanations(model, checked, metrics=metrics, steps=steps, seed=seed)
+summary = truth.summarize_explanations(table)
+viz.draw_truth(summary)
+
+# %%
+summary.pivot_table(index="method", columns="metric", values=["mean", "standard_error"], sort=False).round(3)
+
+# %% [markdown]
+# "Unexplained falls" needs no truth about the image, only the network: rectangles of the feature are set to zero, and
+# the map foretells how far the logit falls, by the sum of its scores inside. What remains unexplained, as a share of
+# the squared falls, is captum's *infidelity* in a form that lies between 0 (perfect) and 1 (useless). Notice two
+# things. No method comes near 0: a network is no sum over pixels. And noise stays below 1: that a large rectangle
+# hurts more than a small one can be foretold without knowing anything.
+#
+# ## Take it away, bring it back
+#
+# A second test with no truth in it: **delete** pixels of the feature in the order of the map, best first, and the true
+# class should collapse at once; **insert** them into an empty feature, and it should rise early.
+
+# %%
+part = data.test.take(10 if fast else 100)
+items = part.__getitems__(list(range(len(part))))
+sent = model.device(items["image"])
+swift = [name for name in METHODS if name != "occlusion"]
+ranked = {name: attribute(guide, sent, items["label"], name, steps=steps).scores for name in swift}
+ranked["random"] = torch.rand(ranked[method if method in ranked else swift[0]].shape)
+viz.draw_masking(viz.masking_table(guide, sent, items["label"], ranked, steps=10))
+
+# %% [markdown]
+# Deleting is the easy test: a feature with holes is unlike anything the network has seen, and random holes bring it
+# down too. Inserting is the harder one. No curve climbs straight: half a feature is no feature the network knows, and
+# pixels that spoke *against* the class come back as well. So read these curves as a ranking, not as a measurement. Does
+# a method run below the random map somewhere? Would you have guessed it from its pictures?
+#
+# **Exercise 2.** Others explain whole *channels* and leave out those of little worth. Delete half of the pixels, and
+# half of the channels: once the better half, once the worse. Which is the better unit to leave out?
+
+# %% tags=["solution"]
+for level in ("pixel", "channel"):
+    scores = attribute(guide, sent, items["label"], level=level, steps=steps).scores
+    best, worst = (truth.masking_curve(guide, sent, items["label"], sign * scores, steps=2)[:, 1] for sign in (1, -1))
+    print(f"true class without the better half of the {level}s: {best.mean():.0%}; the worse half: {worst.mean():.0%}")
+
+# %% [markdown]
+# ## Does the map come from the network at all?
+#
+# An edge detector finds strokes too, and it knows no digits. So we ask a *guide* that knows nothing, a network of the
+# same build with random weights, and judge its maps in the same way. (Any network that reads this feature can guide.
+# The paper uses the edge network itself, and so do we.)
+
+# %%
+torch.manual_seed(seed)
+base = published.about["base"]
+stranger = SplitModel.of(base["model"], base["classes"], base["image_size"], base["cut"]).frozen()
+guides = {"the edge network": guide, "random weights": stranger}
+asked = ("pointing", "inside", "ratio") if masks is not None else ("deletion", "insertion")
+by_guide = truth.measure_explanations(model, checked, (), methods=(method,), guides=guides, metrics=asked, steps=steps)
+viz.draw_truth(truth.summarize_explanations(by_guide), by="guide")
+
+# %% [markdown]
+# What the untrained guide still finds is owed to the feature (strokes are where the feature is busy), not to knowledge.
+# Only the distance between the two rows is.
+#
+# ## What the encoder learned
+#
+# Now the link. The device sends a few hundred bytes, the channel flips bits in them, and the decoder makes a feature of
+# what arrives. Nobody asked that to be *equal* to the one on the device; it was trained for the edge's answer.
+
+# %%
+system = SemanticNN(model, codec, name="received")
+# %%
+both = truth.measure_explanations(
+    model, checked, [system], ber, methods=(method, "deep_lift"), metrics=("pointing", "inside", "ratio", "gap"),
+    steps=steps, seed=seed,
+)  # fmt: skip
+viz.draw_truth(truth.summarize_explanations(both))
+
+# %% [markdown]
+# These were real bytes through a channel with errors. Compare the two. A received feature that is *more* to the point
+# than the clean one did more than survive: with few bytes to spend, the codec spends them on what is asked for and lets
+# the background go.
+#
+# ## Training for it: equation 3
+#
+# The paper puts a wish about the map into the loss:
+#
+# $$L_\mathrm{XAI} = \lambda\,\frac{1}{\sum_i \max(\phi_i, 0)} + (1-\lambda)\,\frac{M}{|\{i : \phi_i > 0\}|} - r.$$
+#
+# $\phi_i$ is the score of pixel $i$ of $M$ for the true class, at the received feature. The first term wants the pixels
+# that speak for the class to speak loudly; the second wants many of them. $r$ is a constant. Two obstacles:
+#
+# * *Counting has no slope.* We count smoothly: each pixel counts as $\mathrm{sigmoid}(\phi_i / w)$, with a width $w$
+#   that is small beside the usual $|\phi|$.
+# * *A map is itself a derivative*, and dozens of points a step are too dear. We take **one** point, halfway:
+#   $\phi_i = s_i\,\partial_i f(s/2)$, and treat the derivative as a constant. The second half of that is hardly a lie:
+#   this network consists of pieces that are linear, and on each piece the derivative *is* constant.
+#
+# The first half is bold. Here are the maps of the training loss beside careful ones, at the received feature:
+
+# %%
+received = codec.decompress(codec.compress(feature), 0.0, feature.shape[1:])
+received_maps = {
+    "clean feature,\n64 points": attribute(guide, feature, labels, steps=64).scores,
+    "received,\n64 points": attribute(guide, received, labels, steps=64).scores,
+    "received,\none point": midpoint_attribution(guide, received, labels),
+}
+viz.draw_maps(images[:2], received_maps, masks)
+
+# %%
+careful, quick = list(received_maps.values())[1:]
+for name, pool in (("pixel by pixel", 1), ("in blocks of 4 × 4 pixels, positive scores", 4)):
+    pairs = [F.avg_pool2d(each.clamp_min(0) if pool > 1 else each, pool).flatten(1) for each in (careful, quick)]
+    alike = [float(torch.corrcoef(torch.stack(each))[0, 1]) for each in zip(*pairs, strict=True)]
+    print(f"correlation of one point with 64, {name}: {sum(alike) / len(alike):.2f}")
+
+# %% [markdown]
+# One point hits the right region and is unreliable within it: a price to know before believing in the loss. It costs
+# one more pass forward and back. Is it worth it? That needs whole trainings with and without the term, several seeds
+# each, from the same start. Where they have been made, they lie under `data/results`. First the maps: at the clean
+# feature, and at those received by codecs trained with different weights $\gamma$ of the term (bars: standard error
+# over the trainings).
+
+# %%
+missing = f"No trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-*.csv)."
+explained = viz.load_explanations(dataset)
+missing if explained is None else viz.draw_truth(explained)
+
+# %% [markdown]
+# Then the accuracy, as differences to training without the term, seed by seed:
+
+# %%
+accuracies = viz.load_explanations(dataset, "xai")
+if accuracies is not None:
+    whole = accuracies[accuracies["slice_ratio"] == 1]
+    whole = whole.assign(scheme=whole["gamma"].map("γ = {:g}".format))
+    size, names = whole["bytes"].iloc[0], whole["scheme"].unique()
+    differences = {each: paired_differences(whole, (each, size), ("γ = 0", size)) for each in names if each != "γ = 0"}
+    missing = pd.concat({each: difference_table(table) for each, table in differences.items()}, names=["weight"])
+missing
+
+# %% [markdown]
+# Think about the second term once more. It is smallest when *every* pixel speaks for the class, background included.
+# Does that pull together with "put what matters into few pixels", or against it?
+#
+# ## Sending less: which window?
+#
+# The decoder can do with a part of the code: it mirrors the rest. Algorithm 1 of the paper keeps the **central**
+# window, $\lfloor\sqrt{\alpha}\,H\rfloor$ rows by $\lfloor\sqrt{\alpha}\,W\rfloor$ columns for a ratio
+# $\alpha$. Fine for photographs with their subject in the middle. Where objects lie anywhere, it is only a guess.
+#
+# So we let the device choose. It holds a **table of small integers**, one for each channel and symbol, fitted once to
+# attribution maps: what is a 5 in channel 3 worth? Importance of a pixel = the sum of its table entries: one look-up
+# and one addition a symbol. With running sums over rows and columns, every candidate window costs four more look-ups.
+# For comparison, **energy** chooses the window with the strongest symbols, without any explanation.
+
+# %%
+viz.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
+
+# %% [markdown]
+# How good is the table? Third row: what it should have said, the positive part of the map, one value a code pixel.
+# Fourth row: what it says. The device never sees a label and never runs the network.
+
+# %%
+wanted = attribute(guide, feature, labels, steps=steps).scores
+viz.draw_device_map(codec, images[:3], feature[:3], wanted[:3], masks)
+
+# %% [markdown]
+# The receiver has to know where the window lies, or everything lands in the wrong place. That number travels through
+# the same bad channel. Up to 32 places fit into five bits; a **Reed–Muller code** spreads these over 16, such that any
+# two code words differ in at least eight places and three flips can always be undone. It costs two bytes:
+
+# %%
+for window in ("center", "importance"):
+    print(f"{window:10} {codec.payload_bytes(model.feature_shape, slice_ratio, window)} bytes at ratio {slice_ratio:g}")
+
+# %% [markdown]
+# **Exercise 3.** How often does the place arrive wrong, with and without that code? Try error rates of 1, 5 and 10 %.
+
+# %% tags=["solution"]
+from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.codec.reed_muller import protect, recover
+
+place = torch.arange(32).repeat(1000)
+for rate in (0.01, 0.05, 0.1):
+    wrong = float((recover(BinarySymmetric(rate, seed)(protect(place))) != place).double().mean())
+    five, sixteen = (1 - (1 - rate) ** bits for bits in (5, 16))
+    print(f"at {rate:.0%}: coded {wrong:.2%}, five bare bits {five:.0%}, a bare number of two bytes {sixteen:.0%}")
+
+# %% [markdown]
+# Now the curve that counts: accuracy after the channel against the share of the code that is really sent.
+
+# %%
+ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
+judged = data.test.take(100 if fast else None)
+windows = pd.concat(sweep(model, codec, judged, (0.01,), ratios, 1 if fast else 3, window=each) for each in viz.WINDOWS)
+right = model(judged.__getitems__(list(range(len(judged))))["image"]).argmax(1) == judged.labels
+viz.draw_windows(windows, float(right.double().mean()))
+
+# %% [markdown]
+# At 1 all three send everything. Below it, the distance between the curves is what knowing where to look is worth.
+# Where would the centre win?
+#
+# **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does it keep? Compare the three
+# windows over the images checked above.
+
+# %% tags=["solution"]
+known = checked.__getitems__(list(range(len(checked))))
+seen = model.device(known["image"])
+for window in viz.WINDOWS if "mask" in known else ():
+    boxes = viz.window_boxes(codec, seen, slice_ratio, window).tolist()
+    kept = torch.tensor([viz.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
+    most = float((kept > 0.9).double().mean())
+    print(f"{window:10} keeps {float(kept.mean()):.0%} of the digit, nine tenths or more in {most:.0%} of the images")
+
+# %% [markdown]
+# ## Move it yourself
+#
+# Choose an image, a method and a window; slide the ratio down until the answer changes. Which pixels did it need?
+# (A page without widgets shows a still instead: a quarter of the code.)
+
+# %%
+if interactive:
+    from semanticnn_core.viz.panels.explanations import ExplanationPanel
+
+    many = data.test.take(24).__getitems__(list(range(24)))
+    shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
+else:
+    shown = viz.draw_slicing(model, codec, images[:1], 0.25, data.classes, masks)
+shown
+
+# %% [markdown]
+# A map is a statement about the network, not about the world. Here the two could be compared, because somebody drew the
+# digits. What would you check on data where nobody did?

@@ -1,0 +1,93 @@
+"""Live panel of notebook 04: what the edge looks at, and which part of the image a window sends."""
+
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.evaluation.explanations import inside_share, mask_on_grid
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.attribution import METHODS, attribute
+from semanticnn_core.viz.explanations import WINDOWS, code_index, share_inside, window_boxes
+from semanticnn_core.viz.panels import in_pairs, slider_look
+from semanticnn_core.viz.panels.canvas import canvases, colored, pixels
+from semanticnn_core.viz.panels.channel import ratio_stops
+from semanticnn_core.viz.style import COLORS, DIVERGING
+
+STEPS = 16
+"""Points of Integrated Gradients and GradientSHAP: coarse, since the picture must follow the slider."""
+
+
+class ExplanationPanel(widgets.VBox):
+    """Choose image, method, window and slice ratio; see the map, the device's table and what the edge answers."""
+
+    def __init__(
+        self,
+        model: SplitModel,
+        codec: SemanticCodec,
+        images: Tensor,
+        classes: Sequence[str],
+        masks: Tensor | None = None,
+        method: str = METHODS[0],
+        slice_ratio: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.model, self.codec, self.pictures, self.classes, self.masks = model, codec, images, classes, masks
+        self.guide = model.folded().edge
+        self.maps: dict[tuple[int, str], Tensor] = {}
+        look = slider_look()
+        self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **look)
+        self.method = widgets.Dropdown(options=METHODS, value=method, description="method", **look)
+        self.window = widgets.Dropdown(options=WINDOWS, value="importance", description="window", **look)
+        stops = ratio_stops(model, codec, slice_ratio)
+        self.slice_ratio = widgets.SelectionSlider(options=stops, value=slice_ratio, description="slice ratio", **look)
+        names = {"map": "attribution, red: for the class", "table": "the device's map, bright: matters"}
+        self.canvases = canvases(image="image and window", **names)
+        self.status = widgets.HTML()
+        controls = (self.image, self.method, self.slice_ratio, self.window)
+        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status)
+        for control in controls:
+            control.observe(lambda _: self.update(), "value")
+        self.update()
+
+    def update(self) -> None:
+        """Show what the controls say."""
+        number, ratio, window = self.image.value, self.slice_ratio.value, self.window.value
+        image = self.pictures[number]
+        with torch.no_grad():
+            feature = self.model.device(image[None])
+            payload = self.codec.compress(feature, ratio, window)
+            received = self.codec.decompress(payload, 0.0, feature.shape[1:], ratio, window)
+            clean, answer = (int(self.model.edge(each).argmax()) for each in (feature, received))
+        x0, y0, x1, y1 = box = window_boxes(self.codec, feature, ratio, window)[0].tolist()
+        scores, frame = self._map(number, feature, clean), (y0, x0, y1, x1)
+        top = float(scores.abs().flatten().quantile(0.99)) or 1.0
+        believed = self.codec.importance_map(code_index(self.codec, feature))[0].float()
+        self.canvases["image"].show(pixels(image), frame=frame)
+        self.canvases["map"].show(colored(scores, -top, top, DIVERGING), frame=frame)
+        self.canvases["table"].show(colored(believed, float(believed.min()), float(believed.max())), frame=frame)
+        color = "inherit" if answer == clean else COLORS["red"]
+        self.status.value = (
+            f"{payload.shape[1]} bytes. Uncompressed answer: <b>{self.classes[clean]}</b>; from this window alone, "
+            f"without bit errors: <b style='color:{color}'>{self.classes[answer]}</b>{self._truth(number, scores, box)}"
+        )
+
+    def _truth(self, number: int, scores: Tensor, box: Sequence[float]) -> str:
+        """Say what window and map have of the object, where it is known."""
+        if self.masks is None:
+            return ""
+        mask = mask_on_grid(self.masks[number][None], *scores.shape)
+        kept, inside = share_inside(self.masks[number], box), float(inside_share(scores[None], mask))
+        return (
+            f"<br>The window keeps <b>{100 * kept:.0f} %</b> of the object. On it, {100 * float(mask.mean()):.0f} % of "
+            f"the area, lie <b>{100 * inside:.0f} %</b> of the positive attribution."
+        )
+
+    def _map(self, number: int, feature: Tensor, answer: int) -> Tensor:
+        """Return the map of the uncompressed answer, kept for the next time."""
+        key = number, self.method.value
+        if key not in self.maps:
+            self.maps[key] = attribute(self.guide, feature, answer, self.method.value, steps=STEPS).scores[0]
+        return self.maps[key]
