@@ -25,7 +25,8 @@ def screenshots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")  # not the session: Playwright's event loop would run on through all other tests
 def browser():
-    api = pytest.importorskip("playwright.sync_api", reason='Playwright is missing: pip install -e ".[test]"')
+    missing = 'Playwright is missing: pip install -e ".[test]"'
+    api = pytest.importorskip("playwright.sync_api", reason=missing, exc_type=ImportError)
     if not find_browser():
         pytest.skip(f"none of {', '.join(BROWSERS)} found: apt install chromium, or what your system calls it")
     with api.sync_playwright() as playwright:

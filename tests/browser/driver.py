@@ -132,10 +132,8 @@ class Watched:
 
     def run_in_lab(self, server: Server) -> None:
         """Open the notebook in JupyterLab, run all its cells and wait for their end."""
-        own = (
-            f"lab/workspaces/{self.name}/tree/{self.name}.ipynb"  # a shared workspace would open other notebooks again
-        )
-        self.page.goto(f"{server.url}{own}?token={server.token}")
+        workspace = f"lab/workspaces/{self.name}"  # its own: a shared one would open earlier notebooks again
+        self.page.goto(f"{server.url}{workspace}/tree/{self.name}.ipynb?token={server.token}")
         self.page.wait_for_function("() => panel.kernel()?.status === 'idle'")
         self.page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
         self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
