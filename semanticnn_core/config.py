@@ -110,7 +110,7 @@ class CodecConfig(Settings):
     """Stride of the encoder's one convolution: 1, 2, 4, 8 or 16."""
     centers: int = setting(8, 2, 64)
     """Quantisation centres: 2, 4, 8, 16, 32 or 64."""
-    decoder_widths: tuple[int, ...] = setting((96, 96, 96, 96, 64), 1, 4096)
+    decoder_widths: tuple[int, ...] = setting((64, 96, 64), 1, 4096)
     """Channels after each decoder block."""
     code_order: CodeOrder = "optimal"
     """Which code word goes to which centre."""
