@@ -1,6 +1,7 @@
 """Published measurements of schemes and byte budgets: statistics over training seeds, and their figures.
 
-A table of schemes has the columns scheme ("ours", "released"), bytes, train_seed, ber, seed (of the channel), accuracy.
+A table of schemes has the columns scheme ("ours" and "released", both with 8 centers, "ours, 4 centers"), bytes,
+train_seed, ber, seed (of the channel), accuracy.
 """
 
 from pathlib import Path
@@ -13,6 +14,8 @@ from semanticnn_core.files import located
 from semanticnn_core.viz.figures import draw_curves, panes
 from semanticnn_core.viz.style import COLORS, percent
 
+STYLES = {"ours": "o-", "ours, 4 centers": "^--", "released": "s"}
+"""Schemes, as `draw_budgets` marks them."""
 COLUMNS = ("scheme", "bytes", "train_seed", "ber", "seed", "accuracy")
 BUDGET = 384
 """Bytes at which the schemes are compared."""
@@ -74,7 +77,7 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
 def draw_schemes(table: pd.DataFrame, size: int = BUDGET) -> Figure:
     """Draw both schemes at one size: accuracy with its spread over trainings, and their paired difference."""
     figure, axes = panes(1, 2, (10, 3.8), gridspec_kw={"width_ratios": [1.4, 1]})
-    means = per_training(table[table["bytes"] == size])
+    means = per_training(table[(table["bytes"] == size) & table["scheme"].isin(("ours", "released"))])
     draw_curves(means, "accuracy", "scheme", f"accuracy at {size} B, %", axis=axes[0, 0])
     axes[0, 0].set_title("mean ± std over trainings")
     axis, differences = axes[0, 1], paired_differences(table, ("ours", size), ("released", size))
@@ -89,24 +92,26 @@ def draw_schemes(table: pd.DataFrame, size: int = BUDGET) -> Figure:
     return figure
 
 
-def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01, size: int = BUDGET) -> Figure:
-    """Draw accuracy against the bytes sent, a line a bit error rate; squares are the released scheme's."""
+def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
+    """Draw accuracy against the bytes sent, a color a bit error rate and a mark a scheme."""
     figure, axes = panes(size=(8, 3.8))
     axis = axes[0, 0]
     means = per_training(table[table["ber"] >= least_ber * (1 - 1e-9)])
-    sizes = sorted(means.loc[means["scheme"] == "ours", "bytes"].unique())
+    sizes = sorted(means["bytes"].unique())
     rates = sorted(means["ber"].unique())
     for number, (ber, color) in enumerate(zip(rates, ("blue", "orange", "green", "red", "purple"), strict=False)):
         shift = 1.015 ** (number - (len(rates) - 1) / 2)  # bars of different rates stand beside each other
-        for scheme, style in (("ours", "o-"), ("released", "s")):
+        for scheme, style in STYLES.items():
             rows = means[(means["scheme"] == scheme) & (means["ber"] == ber)]
             stats = 100 * rows.groupby("bytes")["accuracy"].agg(["mean", "std"]).fillna(0)
             options = {"label": percent(ber)} if scheme == "ours" else {"mfc": "white", "ms": 7}
-            places = stats.index * shift * (1 if scheme == "ours" else 1.07)
+            places = stats.index * shift * (1.07 if scheme == "released" else 1)
             axis.errorbar(places, stats["mean"], stats["std"], fmt=style, color=COLORS[color], capsize=3, **options)
     axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
     axis.set_xticks(sizes, [str(each) for each in sizes])
     axis.minorticks_off()
     axis.legend(title="bit error rate")
-    axis.set_title(f"circles: ours; open squares: released scheme at {size} B; mean ± std over trainings", fontsize=11)
+    axis.set_title(
+        "circles: ours; triangles: ours, 4 centers; squares: released; mean ± std over trainings", fontsize=11
+    )
     return figure

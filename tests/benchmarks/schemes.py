@@ -30,7 +30,7 @@ class Schemes:
 
     checkpoint: str = "mobilenet_v2-scene_digits"
     """Whose task network the codecs are for."""
-    points: tuple[str, ...] = ("ours-16", "released-16", "ours-8", "ours-4", "ours-2")
+    points: tuple[str, ...] = ("ours-16", "released-16", "ours-12x4", "ours-8", "ours-6x4", "ours-3x4")
     """SCHEME-CODE_CHANNELS or SCHEME-CODE_CHANNELSxCENTERS (8 when left out); for MobileNetV2 at 64 px a code
     channel takes 8 bytes a bit."""
     train_seeds: tuple[int, ...] = (0, 1, 2)
@@ -70,7 +70,8 @@ class Schemes:
                 pretrain_denoising(codec, model.device, data, stages[0])
                 history = finetune_semantic(codec, model, data, stages[1])
                 print(f"{part.stem}: validation accuracy {max(row['score'] for row in history):.2%}", flush=True)
-                table = sweep(model, codec, test, BERS, name=scheme).rename(columns={"system": "scheme"})
+                label = f"{scheme}, {centers} centers" if centers else scheme
+                table = sweep(model, codec, test, BERS, name=label).rename(columns={"system": "scheme"})
                 with replacing(part) as temporary:
                     table.assign(train_seed=seed).to_csv(temporary, index=False)
         table = pd.concat([pd.read_csv(part) for part in sorted(parts.glob("*.csv"))])
