@@ -2,20 +2,22 @@
 
 import json
 import shlex
+import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from zlib import crc32
 
 import tyro
 
-from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecConfig, CodecTrainConfig, Window
+from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, BaseTrainConfig, CodecConfig, CodecTrainConfig, Window
 
 if TYPE_CHECKING:
     from semanticnn_core.codec import SemanticCodec
+    from semanticnn_core.datasets import ImageDataset
     from semanticnn_core.training.checkpoints import Checkpoint
 
-SHIPPED = "mobilenet_v2-scene_digits"
 SLICES = (0.8, 0.5, 0.3)
 """Slice ratios of the table that is published with a codec, beside the whole code."""
 
@@ -74,10 +76,10 @@ class TrainBase:
         from accelerate.utils import set_seed
 
         from semanticnn_core.datasets import load_dataset
-        from semanticnn_core.evaluation.publish import write_readme
+        from semanticnn_core.evaluation.publish import RESULTS, write_readme
         from semanticnn_core.tasks import SplitModel, clean_accuracy
         from semanticnn_core.training.base import train_base
-        from semanticnn_core.training.checkpoints import save_base
+        from semanticnn_core.training.checkpoints import save_checkpoint
 
         data = load_dataset(self.dataset, self.data_root, self.image_size).take(self.limit)
         set_seed(self.training.seed)
@@ -88,12 +90,13 @@ class TrainBase:
             "dataset": self.dataset,
             "training": {"base": self.training.to_dict()},
             "results": {
-                "validation_accuracy": history[-1]["validation_accuracy"],
+                "validation_accuracy": max(row["validation_accuracy"] for row in history),
                 "clean_accuracy": clean_accuracy(model.half_rounded(), data.test),
             },
             "commands": [_this_command()],
         }
-        save_base(out, model, about)
+        save_checkpoint(out, model, None, about)
+        (out / RESULTS).unlink(missing_ok=True)  # of a codec for the network that was here before
         write_readme(out)
         print(f"{out}: test accuracy {about['results']['clean_accuracy']:.2%}")
 
@@ -102,7 +105,7 @@ class TrainBase:
 class Train:
     """Train a codec for a task network: stage 1 (denoising), then stage 2 (semantic)."""
 
-    checkpoint: str = SHIPPED
+    checkpoint: str = DEFAULT_CHECKPOINT
     """Checkpoint folder or name whose task network the codec is for."""
     dataset: str | None = None
     """Data set to train on; the one the task network was trained on when left out."""
@@ -131,36 +134,44 @@ class Train:
         from semanticnn_core.evaluation.publish import write_readme, write_results
         from semanticnn_core.tasks import clean_accuracy
         from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
-        from semanticnn_core.training.checkpoints import save_base, save_codec
+        from semanticnn_core.training.checkpoints import check_exportable, save_checkpoint
         from semanticnn_core.training.importance import fit_importance
 
         base = load_checkpoint(self.checkpoint, self.data_root)
         model = base.model
-        data = load_dataset(self.dataset or base.about["dataset"], self.data_root, model.image_size).take(self.limit)
+        data = _matching(load_dataset(self.dataset or base.about["dataset"], self.data_root, model.image_size), base)
+        data = data.take(self.limit)
         config = replace(self.codec, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
         out = self.out or Path("runs/checkpoints") / base.name
         if self.finetune:
             codec = _codec_of(base).train().requires_grad_()
         else:
             codec = new_codec(model, data, config, self.stage1.seed)
+            if not self.resume:  # or stage 2 could go on from the one of an earlier training
+                shutil.rmtree(_state_dir(out, "stage2"), ignore_errors=True)
             pretrain_denoising(codec, model.device, data, self.stage1, _state_dir(out, "stage1"), self.resume)
         state = _state_dir(out, "finetune" if self.finetune else "stage2")
         finetune_semantic(codec, model, data, self.stage2, state, self.resume)
+        check_exportable(codec)
         fit_importance(codec, model, data.train)
         bers = (*BER_GRID, 0.1)
         tables = [sweep(model, codec, data.test, bers)]
         tables += [sweep(model, codec, data.test, bers, SLICES, window=each) for each in ("center", "importance")]
         table = pd.concat(tables, ignore_index=True)
-        stages = {state.name: self.stage2} | ({} if self.finetune else {"stage1": self.stage1})
+        training = dict(base.about.get("training", {}))
+        if self.finetune:
+            training["finetune"] = [*training.get("finetune", []), self.stage2.to_dict()]
+        else:
+            training |= {"stage1": self.stage1.to_dict(), "stage2": self.stage2.to_dict()}
+            training.pop("finetune", None)  # of the codec that this one replaces
         about = base.about | {
             "dataset": self.dataset or base.about["dataset"],
-            "training": base.about.get("training", {}) | {name: each.to_dict() for name, each in stages.items()},
+            "training": training,
             "results": base.about.get("results", {})
             | {"clean_accuracy": clean_accuracy(model, data.test), **byte_counts(model, codec)},
             "commands": [*base.about.get("commands", [])[: None if self.finetune else 1], _this_command()],
         }
-        save_base(out, model, about)
-        save_codec(out, codec, json.loads((out / "config.json").read_text()))
+        save_checkpoint(out, model, codec, about)
         write_results(out, table)
         write_readme(out)
         print((out / "README.md").read_text())
@@ -170,7 +181,7 @@ class Train:
 class Evaluate:
     """Measure a checkpoint on its test split over bit error rates, slice ratios and channel seeds."""
 
-    checkpoint: str = SHIPPED
+    checkpoint: str = DEFAULT_CHECKPOINT
     """Checkpoint folder or name."""
     dataset: str | None = None
     """Data set to test on; the one it was trained on when left out."""
@@ -212,10 +223,11 @@ class Evaluate:
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, _codec_of(checkpoint)
-        data = load_dataset(self.dataset or checkpoint.about["dataset"], self.data_root, model.image_size)
+        name = self.dataset or checkpoint.about["dataset"]
+        data = _matching(load_dataset(name, self.data_root, model.image_size), checkpoint)
         test = data.test.take(self.limit)
         clean = clean_accuracy(model, test)
-        sizes = byte_counts(model, codec)
+        sizes = byte_counts(model, codec, max(self.slice_ratio), self.window)
         table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds, window=self.window)
         if self.json:
             keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
@@ -233,9 +245,20 @@ def _codec_of(checkpoint: "Checkpoint") -> "SemanticCodec":
     return checkpoint.codec
 
 
+def _matching(data: "ImageDataset", checkpoint: "Checkpoint") -> "ImageDataset":
+    """Return a data set whose classes are as many as the checkpoint's network names; refuse another."""
+    (classes,) = checkpoint.model.output_shape
+    if len(data.classes) != classes:
+        raise ValueError(
+            f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {classes} apart; "
+            f"train one for it: semanticnn train-base --dataset {data.name}"
+        )
+    return data
+
+
 def _state_dir(out: Path, stage: str) -> Path:
-    """Return where a training keeps what it needs to resume: under runs/, whatever is published where."""
-    return Path("runs/training") / out.name / stage
+    """Return where a training keeps what it needs to resume: under runs/, one folder for each place to publish."""
+    return Path("runs/training") / f"{out.name}-{crc32(str(out.resolve()).encode()):08x}" / stage
 
 
 def _this_command() -> str:
@@ -260,7 +283,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(_explained(error), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit("interrupted; a training goes on from its last finished epoch with --resume")
+        hint = "; it goes on from its last finished epoch with --resume" if hasattr(command, "resume") else ""
+        sys.exit(f"interrupted{hint}")
 
 
 def _explained(error: Exception) -> str:

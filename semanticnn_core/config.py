@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+DEFAULT_CHECKPOINT = "mobilenet_v2-scene_digits"
+"""The checkpoint that is shipped under data/checkpoints."""
 BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 """Bit error rates behind every mean 'over 0.01–5 %'."""
 

@@ -12,7 +12,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training import checkpoints, load_checkpoint
-from semanticnn_core.training.checkpoints import CheckpointError, find_checkpoint, save_base, save_codec
+from semanticnn_core.training.checkpoints import CheckpointError, find_checkpoint, save_checkpoint
 
 CONFIG = CodecConfig(code_channels=4, decoder_widths=(8, 8), centers=16, feature_range=(0.0, math.inf))
 
@@ -28,11 +28,15 @@ def codec() -> SemanticCodec:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, codec: SemanticCodec) -> Path:
+def model() -> SplitModel:
+    return SplitModel.of("mobilenet_v2", 3, 32).half_rounded().eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: SplitModel, codec: SemanticCodec) -> Path:
     """A complete checkpoint, `data/checkpoints/tiny` under tmp_path."""
     folder = tmp_path / "data" / "checkpoints" / "tiny"
-    save_base(folder, SplitModel.of("mobilenet_v2", 3, 32), {"dataset": "digits"})
-    save_codec(folder, codec, json.loads((folder / "config.json").read_text()))
+    save_checkpoint(folder, model, codec, {"dataset": "digits"})
     return folder
 
 
@@ -40,11 +44,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_round_trip(tmp_path, codec):
-    model = SplitModel.of("mobilenet_v2", 3, 32).half_rounded().eval()
-    save_base(tmp_path, model, {"dataset": "digits", "note": 1})
-    assert load_checkpoint(str(tmp_path)).codec is None
-    save_codec(tmp_path, codec, json.loads((tmp_path / "config.json").read_text()))
+def test_round_trip(tmp_path, model, codec):
+    save_checkpoint(tmp_path, model, None, {"dataset": "digits", "note": 1})
+    bare = load_checkpoint(str(tmp_path))
+    assert bare.codec is None
+    save_checkpoint(tmp_path, model, codec, bare.about)
     assert names(tmp_path) == ["base.safetensors", "codec.safetensors", "config.json"]
     loaded = load_checkpoint(str(tmp_path))
     for mine, saved in ((loaded.model, model), (loaded.codec, codec)):
@@ -70,12 +74,17 @@ def test_the_files_hold_what_is_promised(folder, codec):
     assert about["codec"]["feature_range"] == [0.0, "inf"]
 
 
-def test_centers_are_stored_sorted_without_changing_a_byte(tmp_path, codec):
+def test_a_new_network_takes_the_old_one_s_codec_away(folder, model):
+    save_checkpoint(folder, model, None, load_checkpoint(str(folder)).about)
+    assert names(folder) == ["base.safetensors", "config.json"] and load_checkpoint(str(folder)).codec is None
+
+
+def test_centers_are_stored_sorted_without_changing_a_byte(tmp_path, model, codec):
     feature = torch.rand(2, 32, 16, 16)
     with torch.no_grad():
         codec.quantizer.centers.copy_(codec.quantizer.centers.flip(0))
     before = codec.compress(feature)
-    save_codec(tmp_path, codec, {})
+    save_checkpoint(tmp_path, model, codec, {})
     stored = load_file(tmp_path / "codec.safetensors")["quantizer.centers"]
     assert torch.equal(stored, stored.sort().values)
     assert torch.equal(codec.compress(feature), before)
@@ -95,23 +104,24 @@ def unsend(codec: SemanticCodec, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["centres", "slopes", "scale", "code order"])
-def test_what_no_device_could_run_is_refused_by_name(tmp_path, codec, what):
+def test_what_no_device_could_run_is_refused_by_name_and_nothing_written(folder, model, codec, what):
+    before = {name: (folder / name).read_bytes() for name in names(folder)}
     unsend(codec, what)
     with pytest.raises(CheckpointError, match=what):
-        save_codec(tmp_path, codec, {})
-    assert names(tmp_path) == []
+        save_checkpoint(folder, model, codec, {})
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == before
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_numbers_that_are_none_are_refused(tmp_path, codec, value):
+def test_numbers_that_are_none_are_refused(tmp_path, model, codec, value):
     codec.quantizer.centers.data[0] = value
     with pytest.raises(CheckpointError, match="centres"):
-        save_codec(tmp_path, codec, {})
+        save_checkpoint(tmp_path, model, codec, {})
 
 
 def test_a_network_of_unknown_build_cannot_be_published(tmp_path, split):
     with pytest.raises(CheckpointError, match="SplitModel.of"):
-        save_base(tmp_path, split, {})
+        save_checkpoint(tmp_path, split, None, {})
     assert names(tmp_path) == []
 
 
@@ -167,7 +177,7 @@ def test_an_unknown_checkpoint_names_the_known_ones(folder):
         find_checkpoint("tiny", root / "checkpoints")
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(folder, codec, monkeypatch):
+def test_a_failed_save_leaves_the_old_file_and_no_other(folder, model, codec, monkeypatch):
     before = {name: (folder / name).read_bytes() for name in names(folder)}
 
     def fail(tensors, path):
@@ -178,5 +188,5 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(folder, codec, monkeypat
     with torch.no_grad():
         codec.quantizer.centers.add_(1.0)
     with pytest.raises(OSError, match="disk full"):
-        save_codec(folder, codec, {})
+        save_checkpoint(folder, model, codec, {})
     assert {name: (folder / name).read_bytes() for name in names(folder)} == before

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from semanticnn_core import cli
-from semanticnn_core.training import load_checkpoint
-from semanticnn_core.training.checkpoints import save_base
+from semanticnn_core.training import load_checkpoint, loop
+from semanticnn_core.training.checkpoints import save_checkpoint
 
 SMALL = "--codec.code-channels 4 --codec.decoder-widths 8 8 --codec.centers 4"
 ONE_EPOCH = "--stage1.epochs 1 --stage2.epochs 1 --stage1.batch-size 8 --stage2.batch-size 8"
@@ -100,7 +100,7 @@ def test_a_value_out_of_range_is_refused_naming_the_field(command, named, capsys
 
 def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
     said = mistake("evaluate --checkpoint mobilenet", capsys)
-    assert said.startswith("error: no checkpoint 'mobilenet'") and cli.SHIPPED in said
+    assert said.startswith("error: no checkpoint 'mobilenet'") and cli.DEFAULT_CHECKPOINT in said
     assert "'flowers'" in mistake("train-base --dataset flowers", capsys)
     assert "at least 32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
     assert "'99'" in mistake("run 99", capsys)
@@ -109,8 +109,14 @@ def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
 def test_a_checkpoint_without_codec_cannot_be_evaluated(capsys, workplace):
     from semanticnn_core.tasks.split import SplitModel
 
-    save_base(workplace / "bare", SplitModel.of("mobilenet_v2", 2, 32), {"dataset": "stripes.npz"})
+    save_checkpoint(workplace / "bare", SplitModel.of("mobilenet_v2", 2, 32), None, {"dataset": "stripes.npz"})
     assert "semanticnn train --checkpoint bare" in mistake("evaluate --checkpoint bare", capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_data_set_with_other_classes_than_the_network_s_is_refused(command, capsys, workplace):
+    said = mistake(f"{command} --dataset stripes.npz", capsys)
+    assert "stripes has 2 classes" in said and "tells 10 apart" in said and "train-base --dataset" in said
 
 
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
@@ -191,8 +197,42 @@ def test_train_resumes_where_it_stopped(capsys, workplace, monkeypatch):
     command = "train-base --dataset stripes.npz --image-size 32 --training.epochs 2 --training.batch-size 8"
     semanticnn(command, monkeypatch)
     expected = load_checkpoint("runs/checkpoints/mobilenet_v2-stripes").model.state_dict()
+    done = loop._save_state
+
+    def stop(*arguments) -> None:
+        done(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="--resume"):
+        patch.setattr(loop, "_save_state", stop)
+        semanticnn(command, monkeypatch)
     semanticnn(command + " --resume", monkeypatch)
     again = load_checkpoint("runs/checkpoints/mobilenet_v2-stripes").model.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in expected.items())
     capsys.readouterr()
     assert "learning_rate = 0.002, not 0.01" in mistake(f"{command} --training.learning-rate 0.01 --resume", capsys)
+    assert "images = 16, not 12" in mistake(f"{command} --limit 12 --resume", capsys)
+
+
+def test_stage_2_never_goes_on_from_an_earlier_training(workplace, monkeypatch):
+    semanticnn("train-base --dataset stripes.npz --image-size 32 --training.epochs 1", monkeypatch)
+    command = f"train --checkpoint runs/checkpoints/mobilenet_v2-stripes {ONE_EPOCH} {SMALL} --out made"
+    semanticnn(command, monkeypatch)
+
+    def stop(*arguments, **options) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("semanticnn_core.training.pretrain_denoising", stop)
+        semanticnn(f"{command} --stage1.seed 1", monkeypatch)
+    assert not list(Path("runs/training").glob("made-*/stage2"))
+
+
+def test_a_new_task_network_takes_codec_and_table_of_the_old_one_away(workplace, monkeypatch):
+    base = "train-base --dataset stripes.npz --image-size 32 --training.epochs 1"
+    semanticnn(base, monkeypatch)
+    folder = Path("runs/checkpoints/mobilenet_v2-stripes")
+    semanticnn(f"train --checkpoint {folder} {ONE_EPOCH} {SMALL}", monkeypatch)
+    assert (folder / "results.csv").exists()
+    semanticnn(base, monkeypatch)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "base.safetensors", "config.json"]

@@ -78,6 +78,16 @@ def test_xai_loss_is_zero_at_its_best_and_finite_at_its_worst():
     assert loss.isfinite() and worst.grad.isfinite().all()
 
 
+def test_no_sample_owns_the_explanation_loss():
+    phi = 0.03 * torch.randn(64, 1024)  # about twelve logits for the class, as many against it
+    phi[0] = -phi[0].abs()  # nothing speaks for this one
+    phi[1] *= 1e-5
+    phi.requires_grad_()
+    xai_loss(phi).backward()
+    sizes = phi.grad.norm(dim=1)
+    assert sizes[:2].max() < 200 * sizes.median()
+
+
 def test_xai_loss_pulls_every_attribution_up_and_its_count_has_a_gradient():
     for balance in (0.0, 0.5):
         phi = torch.randn(3, 20, requires_grad=True)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecTrainConfig, TrainConfig
 from semanticnn_core.datasets.augment import augment
+from semanticnn_core.evaluation import sweep
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks import PixelNormalize, SplitModel, clean_accuracy
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
@@ -80,6 +81,37 @@ def test_resuming_with_other_settings_is_refused_naming_the_field(split, dataset
         other = dataclasses.replace(SHORT, **{name: value})
         with pytest.raises(ValueError, match=rf"trained with {name} = .*--resume"):
             pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, other, tmp_path, True)
+
+
+def test_resuming_another_network_s_training_is_refused(split, dataset, codec_config, tmp_path):
+    pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, SHORT, tmp_path)
+    other = new_codec(split, dataset, dataclasses.replace(codec_config, decoder_widths=(6,)))
+    with pytest.raises(ValueError, match="another network"):
+        pretrain_denoising(other, split.device, dataset, SHORT, tmp_path, True)
+
+
+@pytest.mark.parametrize("seed", [42_949, 2**31 - 1])
+def test_large_seeds_train_too(seed, split, dataset, codec_config):
+    config = dataclasses.replace(SHORT, epochs=1, seed=seed)
+    assert math.isfinite(
+        pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, config)[0]["loss"]
+    )
+
+
+def test_a_rise_of_one_step_has_a_length(split, dataset, codec_config):
+    config = dataclasses.replace(SHORT, epochs=1, batch_size=32, warmup=0.25)  # 3 steps, so that 0.25 is one
+    assert pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, config)
+
+
+def test_preparing_and_measuring_leave_batch_statistics_alone(dataset, codec_config):
+    device = nn.Sequential(nn.Conv2d(3, 4, 2, 2), nn.BatchNorm2d(4), nn.ReLU6())
+    model = SplitModel(
+        nn.Sequential(PixelNormalize(), *device), nn.Sequential(nn.Flatten(), nn.Linear(256, 4)), 16
+    ).train()
+    before = device[1].running_mean.clone()
+    codec = new_codec(model, dataset, codec_config)
+    sweep(model, codec, dataset.test, (0.01,), seeds=1)
+    assert torch.equal(device[1].running_mean, before) and model.training and device[1].training
 
 
 def test_a_loss_that_is_no_number_stops_training_saying_where(dataset):

@@ -57,10 +57,10 @@ class BinarySymmetric:
 
         One random number a symbol: the pattern of flips is drawn from its distribution over 2^bits patterns.
         """
-        weights = torch.tensor([pattern.bit_count() for pattern in range(2**bits)], device=symbols.device)
-        rate = self._rate(symbols).double().reshape(-1, 1)  # (B or 1, 1)
+        weights = torch.tensor([pattern.bit_count() for pattern in range(2**bits)])
+        rate = self._rate(symbols).cpu().double().reshape(-1, 1)  # (B or 1, 1); not every accelerator has float64
         chances = rate**weights * (1 - rate) ** (bits - weights)  # (B or 1, 2^bits)
-        edges = chances.cumsum(1)[:, :-1].to(torch.float32)
+        edges = chances.cumsum(1)[:, :-1].to(symbols.device, torch.float32)
         dice = self._uniform(symbols.flatten(1))  # (B, symbols)
         flips = torch.searchsorted(edges.expand(len(dice), -1).contiguous(), dice, right=True)
         return symbols ^ flips.reshape(symbols.shape)

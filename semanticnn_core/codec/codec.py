@@ -90,7 +90,7 @@ class SemanticCodec(nn.Module):
         rows, columns = (sliced_length(length, slice_ratio) for length in code.shape[1:3])
         corner = self._corners(*code.shape[1:3], slice_ratio, window)
         if place is not None:
-            corner = corner[place]
+            corner = corner[place.cpu()]
         pixels = cut(_channels_first(code), rows, columns, corner).flatten(2).transpose(1, 2)  # (B, pixels, K)
         if progressive:
             pixels = pixels[:, centre_out(rows, columns)]
@@ -117,6 +117,8 @@ class SemanticCodec(nn.Module):
         Raises ValueError when the payload's length is not the one that all these give.
         """
         check_ber(ber)
+        if torch.as_tensor(ber).numel() not in (1, len(payload)):
+            raise ValueError(f"ber must be a number or one for each of {len(payload)} payloads, got {len(ber)}")
         channels, rows, columns = self.code_shape(feature_shape, slice_ratio)
         _, height, width = self.code_shape(feature_shape)
         count, bits = channels * rows * columns, self.quantizer.bits
@@ -132,7 +134,7 @@ class SemanticCodec(nn.Module):
         corner = self._corners(height, width, slice_ratio, window)
         head = 2 if len(corner) > 1 else 0
         if head:
-            corner = corner[recover(payload[:, :head]).clamp_max(len(corner) - 1)]
+            corner = corner[recover(payload[:, :head]).cpu().clamp_max(len(corner) - 1)]
         index = self.quantizer.decode(unpack(payload[:, head:], bits, count))
         values = self.quantizer.dequantize(index, ber)
         arrived = count if length == expected else max(length - head, 0) * 8 // bits

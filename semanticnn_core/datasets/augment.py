@@ -16,7 +16,7 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         return torch.rand(n, *shape, generator=generator, device=generator.device).to(images.device)
 
     def shifted(length: int) -> Tensor:  # (B, length): reflected source index of every row or column
-        offset = ((dice(1) * 2 - 1) * (config.shift + 0.5)).round()
+        offset = ((dice(1) * 2 - 1) * (min(config.shift, length - 1) + 0.5)).round()
         index = (torch.arange(length, device=images.device) + offset).long().abs()
         return torch.where(index >= length, 2 * (length - 1) - index, index)
 

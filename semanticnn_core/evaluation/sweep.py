@@ -14,7 +14,7 @@ from semanticnn_core.datasets.base import ImageSplit
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.tasks.classification import clean_logits
-from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.tasks.split import SplitModel, evaluating
 
 BATCH = 250
 
@@ -30,6 +30,13 @@ def measure(
     """
     channel = BinarySymmetric(ber, seed)
     clean = clean_logits(model, split).argmax(1) if clean is None else clean
+    with evaluating(model):
+        return _measured(system, model, split, channel, clean)
+
+
+def _measured(
+    system: OffloadSystem, model: SplitModel, split: ImageSplit, channel: BinarySymmetric, clean: Tensor
+) -> dict[str, float]:
     sums = dict.fromkeys(("accuracy", "agreement", "feature_mse", "bytes"), 0.0)
     for index in torch.arange(len(split)).split(BATCH):
         images = split.__getitems__(index)["image"].to(model.place)
@@ -88,7 +95,9 @@ def summarize(table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_
     )
 
 
-def byte_counts(model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0) -> dict[str, float]:
+def byte_counts(
+    model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
+) -> dict[str, float]:
     """Return the bytes of image, feature and payload in both conventions, and how many times smaller it is.
 
     `*_float_*` counts 32-bit floats, as the paper's Table 1 does; the others count 8 bits a value.
@@ -96,7 +105,7 @@ def byte_counts(model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.
     image = 3 * model.image_size**2
     channels, height, width = model.feature_shape
     feature = channels * height * width
-    payload = codec.payload_bytes(model.feature_shape, slice_ratio)
+    payload = codec.payload_bytes(model.feature_shape, slice_ratio, window)
     return {
         "payload_bytes": payload,
         "image_bytes": image,

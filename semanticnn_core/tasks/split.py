@@ -1,6 +1,8 @@
 """A task network cut in two: the part the device runs and the part the edge runs."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -12,6 +14,18 @@ MODELS = ("mobilenet_v2", "resnet50")
 
 ZERO_POINT = (124, 116, 104)  # ImageNet's mean colour in whole pixel values, so that firmware can pad with it
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Within it a module is in evaluation mode; afterwards every part of it is in the mode it had."""
+    modes = {each: each.training for each in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, training in modes.items():
+            each.training = training
 
 
 class PixelNormalize(nn.Module):
@@ -31,7 +45,8 @@ class SplitModel(nn.Module):
     """Any two modules in a row: `device` maps uint8 images to a feature, `edge` the feature to outputs.
 
     image_size: height and width of the square images the split is meant for, pixels.
-    feature_range: smallest and largest feature value; read off the device's last activation when left out.
+    feature_range: smallest and largest feature value; when left out, that of the activation the device runs last, or
+    open where its feature does not keep to it.
     Raises ValueError when the dry run that finds the feature's shape fails.
     """
 
@@ -45,9 +60,8 @@ class SplitModel(nn.Module):
     ) -> None:
         super().__init__()
         self.device, self.edge, self.image_size = device, edge, image_size
-        self.feature_range = feature_range or _activation_range(device)
         self.description = description or {}
-        self.feature_shape, self.output_shape = self._dry_run()
+        self.feature_shape, self.output_shape, self.feature_range = self._dry_run(feature_range)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the edge's output for images uint8 (B, 3, H, W), nothing compressed."""
@@ -63,7 +77,7 @@ class SplitModel(nn.Module):
         return self.eval().requires_grad_(False)
 
     def folded(self) -> "SplitModel":
-        """Return a frozen copy whose edge has its batch norms folded into the convolutions before them.
+        """Freeze the network and return a copy whose edge has its batch norms folded into the convolutions before.
 
         The outputs agree to rounding, and MobileNetV2's forward and backward pass takes a quarter less time.
         An edge that torch.fx cannot trace, or that shares layers, is returned as it is.
@@ -84,24 +98,30 @@ class SplitModel(nn.Module):
         """Round all weights, in place, to the half precision in which they are published; returns the network."""
         return self.half().float()
 
-    def _dry_run(self) -> tuple[tuple[int, int, int], tuple[int, ...]]:
-        images = torch.zeros(2, 3, self.image_size, self.image_size, dtype=torch.uint8, device=self.place)
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
+    def _dry_run(
+        self, given: tuple[float, float] | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, float]]:
+        """Send two images of noise through; returns the shapes of feature and output, and the feature's range."""
+        dice = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (2, 3, self.image_size, self.image_size), generator=dice, dtype=torch.uint8)
+        ran: list[nn.Module] = []
+        leaves = [module for module in self.device.modules() if not list(module.children())]
+        hooks = [leaf.register_forward_hook(lambda leaf, *_: ran.append(leaf)) for leaf in leaves]
         try:
-            with torch.no_grad():
-                feature = self.device(images)
-                output = self.edge(feature)
+            with torch.no_grad(), evaluating(self):
+                feature = self.device(images.to(self.place))
+                output = self.edge(feature.clone())
         except RuntimeError as error:
-            raise ValueError(
-                f"the split does not run on images (2, 3, {self.image_size}, {self.image_size}): {error}"
-            ) from error
+            raise ValueError(f"the split does not run on images {tuple(images.shape)}: {error}") from error
         finally:
-            for module, training in modes.items():
-                module.training = training
+            for hook in hooks:
+                hook.remove()
         if feature.dim() != 4:
             raise ValueError(f"the device part must give a feature (B, C, H, W), got shape {tuple(feature.shape)}")
-        return tuple(feature.shape[1:]), tuple(output.shape[1:])
+        low, high = given or _activation_range(ran)
+        if not given and (feature.min() < low or feature.max() > high):  # something without a module came after
+            low, high = -math.inf, math.inf
+        return tuple(feature.shape[1:]), tuple(output.shape[1:]), (low, high)
 
     @classmethod
     def of(
@@ -178,10 +198,9 @@ def _resnet50(classes: int, cut: Cut, pretrained: bool) -> tuple[list[nn.Module]
     return (stem + pool, nn.Sequential(*tail)) if cut == "pool" else (stem, nn.Sequential(*pool, *tail))
 
 
-def _activation_range(device: nn.Module) -> tuple[float, float]:
-    """Read the feature's range off the last activation of the device part."""
-    leaves = [module for module in device.modules() if not list(module.children())]
+def _activation_range(ran: list[nn.Module]) -> tuple[float, float]:
+    """Return the range of the last activation among the modules that ran, if nothing that could leave it followed."""
     keeping = (nn.MaxPool2d, nn.AvgPool2d, nn.Dropout, nn.Identity)
-    last = next((leaf for leaf in reversed(leaves) if not isinstance(leaf, keeping)), None)
+    last = next((module for module in reversed(ran) if not isinstance(module, keeping)), None)
     known = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0), nn.Sigmoid: (0.0, 1.0), nn.Tanh: (-1.0, 1.0)}
     return known.get(type(last), (-math.inf, math.inf))

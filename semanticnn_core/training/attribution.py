@@ -67,8 +67,7 @@ def attribute(
     logits = _logits(guide, feature, internal_batch_size)
     target = _target(target, logits)
     explain = _EXPLAINERS[method](guide, level, steps, internal_batch_size)
-    passes = {"gradient_shap": steps, "deep_lift": 2}.get(method, 1)
-    rows = max(1, internal_batch_size // passes)
+    rows = max(1, internal_batch_size // (2 if method == "deep_lift" else 1))
     with _seeded(seed, feature) if method == "gradient_shap" else nullcontext():
         parts = [explain(*part).detach() for part in zip(feature.split(rows), target.split(rows), strict=True)]
     scores = torch.cat(parts).sum(1 if level == "pixel" else (2, 3))
@@ -140,12 +139,16 @@ def _gradient_shap(guide: nn.Module, level: Level, steps: int, rows: int) -> Exp
     from captum.attr import GradientShap
 
     method = GradientShap(_untouched(guide))
-    return lambda feature, target: method.attribute(
-        feature,
-        baselines=torch.zeros_like(feature[:1]),
-        target=target,
-        n_samples=steps,
-        stdevs=0.1 * float(feature.std()),
+
+    def one(feature: Tensor, target: Tensor) -> Tensor:
+        total = torch.zeros_like(feature)
+        for count in [rows] * (steps // rows) + [steps % rows] * (steps % rows > 0):
+            baseline, noise = torch.zeros_like(feature), 0.1 * float(feature.std())
+            total += count * method.attribute(feature, baseline, target=target, n_samples=count, stdevs=noise)
+        return total / steps
+
+    return lambda feature, target: torch.cat(
+        [one(*each) for each in zip(feature.split(1), target.split(1), strict=True)]
     )
 
 
@@ -199,11 +202,17 @@ def _deep_lift(guide: nn.Module, level: Level, steps: int, rows: int) -> Explain
 def _own_activations(guide: nn.Module) -> nn.Module:
     """Return a copy in which every call of an activation is a module of its own, not in place.
 
-    DeepLIFT's hooks keep one input a module; torchvision's ResNet calls each ReLU several times.
+    DeepLIFT's hooks keep one input a module; torchvision's ResNet calls each ReLU several times, and a call of a
+    function is not seen at all.
     """
     graph = torch.fx.symbolic_trace(copy.deepcopy(guide).eval())
     seen = set()
     for node in graph.graph.nodes:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        if node.op in ("call_function", "call_method") and name in ("relu", "relu_", "relu6"):
+            again = f"{name}_{node.name}"
+            graph.add_submodule(again, nn.ReLU6() if name == "relu6" else nn.ReLU())
+            node.op, node.target, node.args, node.kwargs = "call_module", again, (node.all_input_nodes[0],), {}
         if node.op == "call_module":
             module = graph.get_submodule(node.target)
             if getattr(module, "inplace", False):

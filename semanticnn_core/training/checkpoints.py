@@ -11,11 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig
+from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.files import located, replacing
 from semanticnn_core.tasks.split import SplitModel
-
-DEFAULT_CHECKPOINT = "mobilenet_v2-scene_digits"
 
 
 class CheckpointError(ValueError):
@@ -63,21 +61,27 @@ def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -
     return Checkpoint(folder.name, model.frozen(), codec, about)
 
 
-def save_base(folder: str | Path, model: SplitModel, about: dict[str, Any]) -> None:
-    """Write base.safetensors (half precision) and config.json into a checkpoint folder."""
+def save_checkpoint(folder: str | Path, model: SplitModel, codec: SemanticCodec | None, about: dict[str, Any]) -> None:
+    """Write base.safetensors (half precision), codec.safetensors (float32) and, when both are there, config.json.
+
+    Without a codec, one that lies in the folder from before goes, as it was made for another task network. A network
+    that cannot be rebuilt and a codec that no device could run are refused before anything is written.
+    """
     if not model.description:
         raise CheckpointError("only networks built by SplitModel.of can be published; save your own with torch.save")
-    _save(Path(folder) / "base.safetensors", model, torch.float16)
-    _write_about(folder, {**about, "base": model.description})
-
-
-def save_codec(folder: str | Path, codec: SemanticCodec, about: dict[str, Any]) -> None:
-    """Write codec.safetensors (float32) and config.json; refuses a codec that no device could run."""
-    check_exportable(codec)
-    with torch.no_grad():
-        codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
-    _save(Path(folder) / "codec.safetensors", codec, torch.float32)
-    _write_about(folder, {**about, "codec": codec.config.to_dict()})
+    folder, about = Path(folder), {name: value for name, value in about.items() if name != "codec"}
+    if codec is not None:
+        check_exportable(codec)
+    _save(folder / "base.safetensors", model, torch.float16)
+    if codec is None:
+        (folder / "codec.safetensors").unlink(missing_ok=True)
+    else:
+        with torch.no_grad():
+            codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
+        _save(folder / "codec.safetensors", codec, torch.float32)
+        about["codec"] = codec.config.to_dict()
+    with replacing(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps({**about, "base": model.description}, indent=2) + "\n")
 
 
 def check_exportable(codec: SemanticCodec) -> None:
@@ -94,11 +98,6 @@ def check_exportable(codec: SemanticCodec) -> None:
         raise CheckpointError(f"the encoder's scale must be one positive number, got {encoder.scale.tolist()}")
     if sorted(quantizer.code.tolist()) != list(range(len(quantizer.code))):
         raise CheckpointError(f"the code order must hold every code word once, got {quantizer.code.tolist()}")
-
-
-def _write_about(folder: str | Path, about: dict[str, Any]) -> None:
-    with replacing(Path(folder) / "config.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n")
 
 
 def _save(path: Path, module: nn.Module, dtype: torch.dtype) -> None:

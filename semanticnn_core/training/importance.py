@@ -28,7 +28,7 @@ def fit_importance(
     """
     square = product = 0.0
     for index, wanted in _pairs(codec, model, split.take(images), guide):
-        onehot = F.one_hot(index, codec.config.centers).flatten(0, 2).flatten(1).double()  # (B·H·W, K·n)
+        onehot = F.one_hot(index.cpu(), codec.config.centers).flatten(0, 2).flatten(1).double()  # (B·H·W, K·n)
         square = square + onehot.T @ onehot
         product = product + onehot.T @ wanted.flatten()
     ridge = 1e-4 * square.diagonal().mean() * torch.eye(len(square), device=square.device, dtype=square.dtype)
@@ -44,7 +44,7 @@ def importance_agreement(
 ) -> float:
     """Return the correlation, over the code pixels of images, between the device's map and the attribution map."""
     pairs = [
-        (codec.importance_map(index).double(), wanted)
+        (codec.importance_map(index).cpu().double(), wanted)
         for index, wanted in _pairs(codec, model, split.take(images), guide)
     ]
     return float(torch.corrcoef(torch.stack([torch.cat(each).flatten() for each in zip(*pairs, strict=True)]))[0, 1])
@@ -60,6 +60,7 @@ def _pairs(
         with torch.no_grad():
             feature = model.device(items["image"].to(model.place))
             index = codec.quantizer.assign(codec.encoder(feature)).permute(0, 2, 3, 1)
-        scores = attribute(guide, feature, items["label"].to(model.place), steps=8).scores.clamp_min(0).double()
+        scores = attribute(guide, feature, items["label"].to(model.place), steps=8).scores
+        scores = scores.clamp_min(0).cpu().double()  # not every accelerator has float64
         pooled = F.adaptive_avg_pool2d(scores[:, None], index.shape[1:3])[:, 0]
         yield index, pooled / pooled.mean((1, 2), keepdim=True).clamp_min(1e-12)

@@ -74,7 +74,8 @@ def fit(
     validate: returns numbers of which `score` (higher is better) chooses the weights that are kept.
     run_dir: where the state is saved after each epoch; with None nothing is written.
     resume: go on from the state in `run_dir`, to the same numbers as without the break.
-    Raises TrainingDiverged when the loss is not finite, ValueError when the state is of another training.
+    Raises TrainingDiverged when the loss is not finite, ValueError when the state is of a training with other
+    settings, another number of images or another network.
     """
     loader = DataLoader(
         split, batch_size=config.batch_size, shuffle=True, collate_fn=_as_is, drop_last=len(split) > config.batch_size
@@ -82,15 +83,16 @@ def fit(
     optimizer = torch.optim.AdamW(_decayed(model, config.weight_decay), lr=config.learning_rate)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     total = config.epochs * len(loader)
+    steps = total + 1 + (config.warmup * (total + 1) == 1)  # a rise of one step would have no length
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer.optimizer, config.learning_rate, total_steps=total + 1, pct_start=config.warmup
+        optimizer.optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
     )
     history = _History()
     accelerator.register_for_checkpointing(scheduler, history)
     inner = accelerator.unwrap_model(model)
     best, first = _weights(inner), 0
     if run_dir is not None and resume:
-        best, first = _load_state(accelerator, run_dir, config, best)
+        best, first = _load_state(accelerator, run_dir, _settings(config, split), best)
     elif run_dir is not None:
         _forget_states(accelerator, run_dir)
     images = config.batch_size * accelerator.num_processes
@@ -105,7 +107,7 @@ def fit(
     )
     with bar:
         for epoch in range(first, config.epochs):
-            set_seed(config.seed * 100_003 + epoch)
+            set_seed((config.seed * 100_003 + epoch) % 2**32)
             loader.set_epoch(epoch)
             generator = torch.Generator(accelerator.device)
             generator.manual_seed((config.seed * 1009 + epoch) * 1009 + accelerator.process_index)
@@ -140,7 +142,7 @@ def fit(
             if on_epoch is not None:
                 on_epoch(history.rows[-1])
             if run_dir is not None:
-                _save_state(accelerator, run_dir, config, best, epoch + 1)
+                _save_state(accelerator, run_dir, _settings(config, split), best, epoch + 1)
     inner.load_state_dict(best)
     inner.eval()
     return history.rows
@@ -171,7 +173,12 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
 
 
-def _save_state(accelerator: Accelerator, run_dir: Path, config: TrainConfig, best: dict, epoch: int) -> None:
+def _settings(config: TrainConfig, split: ImageSplit) -> dict:
+    """Return what a resumed training must have in common with the one it goes on with."""
+    return config.to_dict() | {"images": len(split)}
+
+
+def _save_state(accelerator: Accelerator, run_dir: Path, settings: dict, best: dict, epoch: int) -> None:
     """Write the state of a finished epoch beside the previous one, then remove that."""
     final = Path(run_dir) / f"epoch-{epoch:05d}"
     accelerator.wait_for_everyone()
@@ -180,7 +187,7 @@ def _save_state(accelerator: Accelerator, run_dir: Path, config: TrainConfig, be
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_file(best, shared / "best.safetensors")
-        (shared / "config.json").write_text(json.dumps(config.to_dict(), indent=2))
+        (shared / "config.json").write_text(json.dumps(settings, indent=2))
         if final.exists():
             shutil.rmtree(final)
         shared.rename(final)
@@ -196,17 +203,20 @@ def _forget_states(accelerator: Accelerator, run_dir: Path, but: str = "") -> No
                 shutil.rmtree(old)
 
 
-def _load_state(accelerator: Accelerator, run_dir: Path, config: TrainConfig, best: dict) -> tuple[dict, int]:
+def _load_state(accelerator: Accelerator, run_dir: Path, settings: dict, best: dict) -> tuple[dict, int]:
     """Load the newest finished epoch, if there is one; returns the best weights and the epochs done."""
     states = sorted(Path(run_dir).glob("epoch-*"))
     if not states:
         return best, 0
     stored = json.loads((states[-1] / "config.json").read_text())
-    for name, value in json.loads(json.dumps(config.to_dict())).items():
+    for name, value in json.loads(json.dumps(settings)).items():
         if stored.get(name) != value:
             raise ValueError(
                 f"{run_dir} was trained with {name} = {stored.get(name)!r}, not {value!r}; "
                 "resume with the same settings, or start anew without --resume"
             )
+    kept = load_file(states[-1] / "best.safetensors")
+    if {name: value.shape for name, value in kept.items()} != {name: value.shape for name, value in best.items()}:
+        raise ValueError(f"{run_dir} holds the training of another network; start anew without --resume")
     accelerator.load_state(str(states[-1]))
-    return load_file(states[-1] / "best.safetensors"), int(states[-1].name.split("-")[1])
+    return kept, int(states[-1].name.split("-")[1])

@@ -25,15 +25,21 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Te
     return F.kl_div(student, target, reduction="batchmean", log_target=True) * temperature**2
 
 
+FLOOR = 1.0
+"""Least sum of positive attributions and of their sizes (logits), and least count (pixels), by which L_XAI divides."""
+
+
 def xai_loss(phi: Tensor, balance: float = 0.5, reward: float = 0.5, softness: float = 0.1) -> Tensor:
     """Return L_XAI = λ / Σ max(φ, 0) + (1 − λ)·M / |{φ > 0}| − r, the mean over the samples (equation 3).
 
     phi: attribution of the true class to each of the M offloaded pixels, (B, …). balance is λ in [0, 1], reward is r.
     The first term is exact. The count has no gradient; it is replaced by Σ sigmoid(φ / (softness · mean |φ|)), which
-    tends to it as softness falls to zero. Both denominators stay above 1e-6, and the mean |φ| is held constant.
+    tends to it as softness falls to zero, with the mean |φ| held constant. What is divided by stays above `FLOOR`, or
+    the one sample of a batch that nothing speaks for would own the whole step.
     """
     phi = phi.flatten(1)
-    width = softness * phi.detach().abs().mean(1, keepdim=True).clamp_min(1e-12)
-    positive = phi.clamp_min(0).sum(1).clamp_min(1e-6)
-    count = (phi / width).sigmoid().sum(1).clamp_min(1e-6)
-    return (balance / positive + (1 - balance) * phi.shape[1] / count).mean() - reward
+    pixels = phi.shape[1]
+    width = softness * phi.detach().abs().mean(1, keepdim=True).clamp_min(FLOOR / pixels)
+    positive = phi.clamp_min(0).sum(1).clamp_min(FLOOR)
+    count = (phi / width).sigmoid().sum(1).clamp_min(FLOOR)
+    return (balance / positive + (1 - balance) * pixels / count).mean() - reward

@@ -1,6 +1,7 @@
 """Feature-augmentation learning: first a denoising autoencoder, then the task (section 3.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, ImageSplit
 from semanticnn_core.tasks.classification import clean_logits
-from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.attribution import midpoint_attribution
 from semanticnn_core.training.loop import Progress, Step, accelerator_for, fit
 from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, xai_loss
@@ -29,7 +30,7 @@ def new_codec(model: SplitModel, dataset: ImageDataset, config: CodecConfig, see
     torch.manual_seed(seed)
     codec = SemanticCodec(config).to(model.place)
     images = dataset.train.__getitems__(list(range(min(CALIBRATION_IMAGES, len(dataset.train)))))["image"]
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(model):
         codec.calibrate(model.device(images.to(model.place)))
     codec.set_code_order(seed=seed)
     return codec
@@ -51,21 +52,23 @@ def pretrain_denoising(
     Returns one row an epoch; the validation split chooses the weights that are kept.
     """
     accelerator = accelerator_for(config)
-    device = device.eval().requires_grad_(False).to(accelerator.device)
+    device = device.eval().requires_grad_(False)
 
     @torch.no_grad()
     def validate(network: SemanticCodec) -> dict[str, float]:
         error = 0.0
         for batch, channel in _validation(dataset.validation, accelerator.device):
             feature = device(batch["image"])
-            error += float(denoising_loss(feature, network(feature, channel).feature)) * len(feature)
+            received = network(feature, channel, config.slice_ratio[1]).feature
+            error += float(denoising_loss(feature, received)) * len(feature)
         error /= len(dataset.validation)
         return {"validation_mse": error, "score": -error}
 
-    rows = fit(
-        codec, denoising_step(device, config), validate, dataset.train, config, accelerator,
-        run_dir=run_dir, resume=resume, title="stage 1: denoising", on_epoch=on_epoch,
-    )  # fmt: skip
+    with _lent(accelerator.device, codec, device):
+        rows = fit(
+            codec, denoising_step(device, config), validate, dataset.train, config, accelerator,
+            run_dir=run_dir, resume=resume, title="stage 1: denoising", on_epoch=on_epoch,
+        )  # fmt: skip
     codec.quantizer.sigma = config.sigma[1]
     codec.set_code_order(config.ber, config.seed)
     return rows
@@ -85,27 +88,42 @@ def finetune_semantic(
 
     The teacher of the distillation answers once for each training image, as it is, before the training begins.
     guide: the network whose attributions L_XAI looks at; the edge network itself when left out.
-    Returns one row an epoch; the accuracy over the BER grid on the validation split chooses the weights.
+    Returns one row an epoch; the accuracy over the BER grid, at the largest slice ratio, on the validation split
+    chooses the weights.
     """
     accelerator = accelerator_for(config)
-    model = model.folded().to(accelerator.device)
     codec.quantizer.sigma = config.sigma[1]
-    train = replace(dataset.train, teacher=clean_logits(model, dataset.train)) if config.distill else dataset.train
+    place, model = accelerator.device, model.folded()
 
     @torch.no_grad()
     def validate(network: SemanticCodec) -> dict[str, float]:
         right = loss = 0.0
-        for batch, channel in _validation(dataset.validation, accelerator.device):
-            logits = model.edge(network(model.device(batch["image"]), channel).feature)
+        for batch, channel in _validation(dataset.validation, place):
+            logits = model.edge(network(model.device(batch["image"]), channel, config.slice_ratio[1]).feature)
             right += float((logits.argmax(1) == batch["label"]).sum())
             loss += float(F.cross_entropy(logits, batch["label"], reduction="sum"))
         count = len(dataset.validation)
         return {"validation_accuracy": right / count, "validation_loss": loss / count, "score": right / count}
 
-    return fit(
-        codec, semantic_step(model, config, guide), validate, train, config, accelerator,
-        run_dir=run_dir, resume=resume, title="stage 2: semantic", on_epoch=on_epoch,
-    )  # fmt: skip
+    with _lent(place, codec, model, *[guide] * (guide is not None)):
+        teacher = clean_logits(model, dataset.train) if config.distill else None
+        return fit(
+            codec, semantic_step(model, config, guide), validate, replace(dataset.train, teacher=teacher), config,
+            accelerator, run_dir=run_dir, resume=resume, title="stage 2: semantic", on_epoch=on_epoch,
+        )  # fmt: skip
+
+
+@contextmanager
+def _lent(place: torch.device, *modules: nn.Module) -> Iterator[None]:
+    """Within it modules are where the training runs; afterwards they are back where they were."""
+    homes = [next((each.device for each in module.state_dict().values()), place) for module in modules]
+    for module in modules:
+        module.to(place)
+    try:
+        yield
+    finally:
+        for module, home in zip(modules, homes, strict=True):
+            module.to(home)
 
 
 def denoising_step(device: nn.Module, config: CodecTrainConfig) -> Step:

@@ -1,6 +1,6 @@
 """Ours against the released code's scheme, at the same bytes, budget and seeds, over several training seeds.
 
-Each training is one file under runs/schemes/, so an interrupted benchmark goes on where it stopped, and several
+Each training is one file under runs/schemes/BUDGET/, so an interrupted benchmark goes on where it stopped, and several
 processes can share the work (`--train-seeds`). The gathered table is data/results/scene_digits-schemes.csv.
 The channel seeds and the test images are the same for all. Distillation is off: neither paper nor released code has it.
 """
@@ -50,7 +50,9 @@ class Schemes:
         data = load_dataset(checkpoint.about["dataset"], image_size=model.image_size)
         test = data.test.take(self.test_images)
         data = replace(data, train=data.train.take(self.images), validation=data.validation.take(500))
-        parts = Path("runs/schemes")
+        widths = "-".join(map(str, CodecConfig().decoder_widths))
+        budget = "{}x{}+{}-{}".format(self.images, *self.epochs, self.test_images)
+        parts = Path("runs/schemes") / f"{checkpoint.name}-{budget}-{widths}"
         for seed in self.train_seeds:
             for point in self.points:
                 part = parts / f"{point}-{seed}.csv"

@@ -1,8 +1,8 @@
 """What L_XAI is worth: codecs with and without it, from the same start and budget, over several training seeds.
 
-Each training is one pair of files under runs/xai/, so an interrupted benchmark goes on where it stopped, and several
-processes can share the work (`--train-seeds`, `--gammas`). Gathered: data/results/scene_digits-xai.csv (accuracy) and
-scene_digits-explanations.csv (how well attributions at the received feature find the digit).
+Each training is one pair of files under runs/xai/BUDGET/, so an interrupted benchmark goes on where it stopped, and
+several processes can share the work (`--train-seeds`, `--gammas`). Gathered: data/results/scene_digits-xai.csv
+(accuracy) and scene_digits-explanations.csv (how well attributions at the received feature find the digit).
 """
 
 from copy import deepcopy
@@ -23,7 +23,6 @@ from semanticnn_core.tasks import SplitModel
 from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
 from semanticnn_core.training.importance import fit_importance
 
-PARTS = Path("runs/xai")
 WINDOWS = ((1.0, "center"), (0.5, "center"), (0.5, "importance"))
 
 
@@ -54,7 +53,7 @@ class Xai:
             start = None
             for gamma in self.gammas:
                 name = f"gamma-{gamma:g}-{seed}"
-                if (PARTS / f"{name}-explanations.csv").exists():
+                if (self.parts / f"{name}-explanations.csv").exists():
                     continue
                 if start is None:
                     start = new_codec(model, short, _config(model), seed)
@@ -71,10 +70,17 @@ class Xai:
                 self.measure(model, codec, data, name, {"gamma": gamma, "train_seed": seed})
         self.gather()
 
+    @property
+    def parts(self) -> Path:
+        """Where the trainings of this budget lie."""
+        widths = "-".join(map(str, CodecConfig().decoder_widths))
+        budget = "{}x{}+{}-{}".format(self.images, *self.epochs, self.test_images)
+        return Path("runs/xai") / f"{Path(self.checkpoint).name}-{budget}-{widths}"
+
     def measure(self, model: SplitModel, codec, data: ImageDataset, name: str, keys: dict) -> None:
         test = data.test.take(self.test_images)
         tables = [sweep(model, codec, test, BER_GRID, (ratio,), window=window) for ratio, window in WINDOWS]
-        _write(pd.concat(tables).assign(**keys), PARTS / f"{name}-accuracy.csv")
+        _write(pd.concat(tables).assign(**keys), self.parts / f"{name}-accuracy.csv")
         explained = measure_explanations(
             model,
             data.test.take(self.test_images // 5),
@@ -82,13 +88,13 @@ class Xai:
             methods=("integrated_gradients", "deep_lift", "saliency"),
             metrics=("pointing", "inside", "ratio", "deletion", "insertion"),
         )
-        _write(explained.assign(**keys), PARTS / f"{name}-explanations.csv")
+        _write(explained.assign(**keys), self.parts / f"{name}-explanations.csv")
 
     def gather(self) -> None:
-        accuracy = pd.concat([pd.read_csv(part) for part in sorted(PARTS.glob("*-accuracy.csv"))])
+        accuracy = pd.concat([pd.read_csv(part) for part in sorted(self.parts.glob("*-accuracy.csv"))])
         columns = ["gamma", "train_seed", "slice_ratio", "window", "bytes", "ber", "seed", "accuracy", "feature_mse"]
         _write(accuracy[columns], self.out)
-        explained = pd.concat([pd.read_csv(part) for part in sorted(PARTS.glob("*-explanations.csv"))])
+        explained = pd.concat([pd.read_csv(part) for part in sorted(self.parts.glob("*-explanations.csv"))])
         received = explained["feature"] != "clean"
         explained.loc[received, "feature"] = "received, γ = " + explained.loc[received, "gamma"].map("{:g}".format)
         keys = ["feature", "guide", "level", "method", "metric"]
