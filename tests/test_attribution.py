@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from semanticnn_core.training.attribution import COMPLETE, METHODS, attribute, midpoint_attribution
 
@@ -128,8 +129,21 @@ def test_memory_is_bounded(feature):
 
     guide = nn.Sequential(nn.Flatten(), Watched(3 * 8 * 8, 4)).eval()
     for method in ("integrated_gradients", "gradient_shap", "occlusion", "saliency"):
-        attribute(guide, feature.repeat(3, 1, 1, 1), 0, method, steps=8, internal_batch_size=8)
+        attribute(guide, feature.repeat(3, 1, 1, 1), 0, method, steps=20, internal_batch_size=8)
     assert max(seen) <= 8
+
+
+def test_deep_lift_sees_activations_that_are_functions(feature):
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = nn.Linear(3 * 8 * 8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+        def forward(self, feature):
+            first = torch.relu(self.first(feature.flatten(1)))
+            return self.third(self.second(first).relu() + F.relu6(first))
+
+    assert attribute(Functional().eval(), feature, 0, "deep_lift").gap.max() < 1e-3
 
 
 @pytest.mark.parametrize(

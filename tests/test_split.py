@@ -156,3 +156,21 @@ def test_half_rounding_is_what_half_precision_stores():
     assert split.half_rounded() is split
     for name, value in split.state_dict().items():
         assert value.dtype == torch.float32 and torch.equal(value, stored[name].float())
+
+
+def test_the_range_is_that_of_the_module_that_ran_last():
+    class Reversed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.shrink, self.act = nn.Conv2d(3, 4, 2, 2), nn.Conv2d(4, 4, 1), nn.ReLU()
+
+        def forward(self, images):
+            return self.shrink(self.act(self.conv(images / 255)))
+
+    class Shifted(Reversed):
+        def forward(self, images):
+            return self.act(self.conv(images / 255)) - 1
+
+    for device in (Reversed(), Shifted()):
+        model = SplitModel(device, nn.Sequential(nn.Flatten(), nn.Linear(256, 4)), image_size=16)
+        assert model.feature_range == (-math.inf, math.inf)
