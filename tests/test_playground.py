@@ -26,12 +26,13 @@ from semanticnn_core.viz.panels.checkpoints import (
 from semanticnn_core.viz.panels.playground import Playground
 
 ROWS = [
-    ("0.01", 1.0, 0, 0.90), ("0.01", 1.0, 1, 0.94), ("0.1", 1.0, 0, 0.72), ("0.1", 1.0, 1, 0.72), ("0.01", 0.5, 0, 0.8),
+    ("0.01", 1.0, 0, 0.90), ("0.01", 1.0, 1, 0.94), ("0.1", 1.0, 0, 0.72), ("0.1", 1.0, 1, 0.72),
+    ("0.01", 0.25, 0, 0.8),
 ]  # fmt: skip
 
 
 def write_results(folder, rows=ROWS, **more):
-    table = pd.DataFrame(rows, columns=["ber", "slice_ratio", "seed", "accuracy"]).assign(**more)
+    table = pd.DataFrame(rows, columns=["ber", "share_sent", "seed", "accuracy"]).assign(**more)
     table.to_csv(folder / "results.csv", index=False)
 
 
@@ -108,6 +109,13 @@ def test_every_control_repaints_everything_and_says_so(panel):
     assert torch.equal(journey.arrived, panel.journey.arrived)
     assert panel.plots.figure.data[1].y == pytest.approx((100 * journey.answer).tolist(), rel=1e-4)
     assert f"{len(journey.payload)} bytes" in now.status.value
+
+
+def test_accuracy_is_that_of_the_share_really_sent(panel):
+    assert [value for _, value in panel.controls.slice_ratio.options] == [0.2, 0.5, 0.8, 1.0]  # 1 to 4 rows of 4
+    for ratio, value in ((1.0, "92.0 ± 2.8 %"), (0.5, "80.0 ± 0.0 %")):
+        panel.controls.slice_ratio.value, panel.controls.ber.value = ratio, 0.01
+        assert f"accuracy {value}" in panel.controls.status.value
 
 
 def test_without_errors_nothing_flips(panel):
@@ -296,15 +304,15 @@ def test_accuracy_is_read_off_and_never_invented(tmp_path):
     assert half.mean == pytest.approx((0.92 + 0.72) / 2) and half.between == (0.01, 0.1)
     assert read_off(curve, 0.0) is read_off(curve, 1e-3) is read_off(curve, 0.2) is None
     played = Played("toys", None, None, None, None, (), curves, None)
-    assert accuracy_at(played, 0.5, "center", 0.01).reading.mean == 0.8
+    assert accuracy_at(played, 0.25, "center", 0.01).reading.mean == 0.8
     assert accuracy_at(played, 1.0, "energy", 0.01).here  # the whole code is the same for all windows
-    other = accuracy_at(played, 0.5, "energy", 0.01)
+    other = accuracy_at(played, 0.25, "energy", 0.01)
     assert not other.here and other.reading is None and other.curve is curve
     write_results(tmp_path, window="energy")
-    assert accuracy_at(Played(*[None] * 5, (), read_curves(tmp_path / "results.csv"), None), 0.5, "energy", 0.01).here
+    assert accuracy_at(Played(*[None] * 5, (), read_curves(tmp_path / "results.csv"), None), 0.25, "energy", 0.01).here
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "ber,slice_ratio,accuracy\nx,y,z\n", "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "ber,share_sent,accuracy\nx,y,z\n", "\x00\xff"])
 def test_results_that_are_no_table_are_none(tmp_path, text):
     (tmp_path / "results.csv").write_bytes(text.encode("latin-1"))
     assert read_curves(tmp_path / "results.csv") == {}

@@ -15,7 +15,7 @@ from semanticnn_core.evaluation import byte_counts
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import figures, probes, results
 from semanticnn_core.viz.panels.canvas import PixelCanvas
-from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel
+from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, ratio_stops, share_of_code
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -110,6 +110,21 @@ def test_tables_of_codecs_hold_every_point(model, codec, images):
     assert probes.accuracy(model, images, labels) == 1
 
 
+def test_gains_are_taken_image_by_image(model, codec, images, monkeypatch):
+    monkeypatch.setattr(probes, "BATCH", 5)
+    tasks, rates = {"class": (model.edge, model(images).argmax(1))}, (0.01, 0.1)
+    single = probes.measure_codecs(model.device, {"a": codec}, images, rates, 2, tasks=tasks, by_image=True)
+    assert len(single) == 2 * 2 * 12 and set(single["class"]) <= {0, 1}
+    points = probes.measure_codecs(model.device, {"a": codec}, images, rates, 2, tasks=tasks)
+    means = single.groupby(["system", "ber", "seed"], as_index=False)[["mse", "class"]].mean()
+    pd.testing.assert_frame_equal(means, points)
+    better = single.assign(system="b", mse=single["mse"] - 0.25)
+    gains = probes.paired_gains(pd.concat([single, better]), "b", "a")
+    assert gains.index.tolist() == [0.01, 0.1]
+    assert gains["mse", "mean"].tolist() == pytest.approx([-0.25] * 2)
+    assert gains["mse", "sem"].tolist() == pytest.approx([0] * 2, abs=1e-6) and (gains["class", "mean"] == 0).all()
+
+
 def test_no_belief_beats_the_truth_for_symbols(codec):
     rates = (1e-4, 0.01, 0.05, 0.2)
     grid = probes.told_distortion(codec.quantizer, rates).pivot(index="ber", columns="told", values="error")
@@ -132,6 +147,11 @@ def test_a_new_head_learns_a_second_task_and_leaves_the_first_alone(model, image
 def test_symbol_shares_sum_to_one(model, codec, images):
     shares = probes.symbol_shares(model.device, codec, images)
     assert shares.shape == (8,) and float(shares.sum()) == pytest.approx(1)
+
+
+def test_epochs_are_said_stage_by_stage():
+    training = {"base": {"epochs": 9}, "stage1": {"epochs": 4}, "finetune": [{"epochs": 12}, {"epochs": 3}]}
+    assert probes.epochs_in_words(training) == "stage1 4, finetune 12 + 3"
 
 
 def test_first_items_are_a_batch(images):
@@ -187,7 +207,24 @@ def test_scheme_figures_and_tables(schemes):
     assert all(painted(draw(schemes)).std() > 1 for draw in (results.draw_schemes, results.draw_budgets))
     text = results.difference_table(results.paired_differences(schemes))
     assert text.index.tolist() == ["0.01 %", "1 %", "5 %"]
-    assert text.iloc[0, 0] == "+2.00 ± 0.00"
+    assert text.iloc[0, 0] == "+2.00 ± 0.00" and set(text["verdict"]) == {"better"}
+
+
+def test_halves_are_of_the_schemes_there_are(schemes):
+    table = results.half_table(schemes)
+    assert table.index.unique("scheme").tolist() == ["ours", "ours, 4 centers"]
+    assert table.loc["ours, 4 centers"].iloc[0, 0] == "+1.00 ± 0.00"
+    assert results.half_table(schemes[schemes["scheme"] != "ours, 4 centers"]).index.unique("scheme").tolist() == [
+        "ours"
+    ]
+    assert results.half_table(schemes[schemes["bytes"] == 384]).empty
+
+
+def test_few_pairs_are_sure_of_little():
+    rows = [(0.02, 0.01, 10), (0.04, 0.01, 3), (0.05, 0.01, 3), (-0.05, 0.01, 3), (0.5, float("nan"), 1)]
+    differences = pd.DataFrame(rows, columns=["difference", "standard_error", "pairs"]).assign(ber=0.01)
+    verdicts = results.difference_table(differences)["verdict"].tolist()
+    assert verdicts == ["open", "open", "better", "worse", "one pair"]
 
 
 def test_schemes_are_read_or_absent(schemes, tmp_path):
@@ -206,6 +243,18 @@ def test_a_canvas_is_fed_raw_bytes():
     canvas.show(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     assert (canvas.rows, canvas.columns) == (1, 2)
     assert canvas.pixels == bytes([1, 2, 3, 255, 4, 5, 6, 255])
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.45])
+def test_ratios_are_offered_once_for_each_share(model, codec, ratio):
+    stops = [value for _, value in ratio_stops(model, codec, ratio)]
+    assert stops == sorted({0.2, 0.8, 1.0, 0.5 if ratio == 1 else ratio})
+    assert [share_of_code(model, codec, stop) for stop in stops] == [1 / 16, 1 / 4, 9 / 16, 1]
+
+
+def test_panels_are_filled_before_they_become_widgets(model, codec, images):
+    for panel in (FeaturePanel(model, codec, images).errors, OffloadPanel(model, codec, images, CLASSES).chances):
+        assert all(max(trace.y) > 0 for trace in panel.data)
 
 
 def test_the_feature_panel_follows_its_sliders(model, codec, images):

@@ -111,6 +111,12 @@ def test_one_flipped_bit_stays_in_its_symbol_or_runs_on():
     assert symbol_codes.single_flip_damage(uneven, symbols, range(0, 600, 7)).max() > 50
 
 
+def test_the_spread_of_the_damage_is_said():
+    words = show_codes.damage_in_words(np.array([1] * 6 + [5] * 3 + [79]))
+    assert "60% of the bits spoil one symbol at most, 90% fewer than ten" in words
+    assert "mean is 10.0" in words and "tenth of the bits does 79% of the damage" in words
+
+
 def test_a_fixed_length_code_is_wrong_as_often_as_theory_says():
     symbols = np.random.default_rng(0).integers(0, 8, (4, 1024)).tolist()
     table = symbol_codes.wrong_shares({"fixed": fixed_length(8)}, symbols, (0.0, 0.05), seeds=3)
@@ -150,9 +156,13 @@ def test_sliders_change_what_the_panel_shows(latents):
     assert panel.ber.options[0] == ("0 %", 0.0) and panel.ber.value == 0.013
     assert np.shape(traces["P"].z) == (8, 8) and "384 bytes" in panel.numbers.value
 
-    before = np.array(traces["soft"].y)
+    assert not any(trace.y is None for trace in panel.figure.data)  # filled before it became a widget
+    soft = traces["soft count, as L_div sees it"]
+    before = np.array(soft.y)
     panel.sigma.value = 0.5
-    assert not np.allclose(before, traces["soft"].y)
+    quantizer = show.coded_quantizer(panel.latents, panel.best[8], 0.5)
+    assert not np.allclose(before, soft.y)
+    np.testing.assert_allclose(soft.y, 100 * quantizer.soft_occupancy(panel.latents), rtol=1e-5)
     panel.ber.value = 0.0
     np.testing.assert_allclose(traces["P"].customdata, 100 * np.eye(8))
     np.testing.assert_allclose(traces["mean received"].y, traces["sent"].y, atol=1e-5)
@@ -160,7 +170,7 @@ def test_sliders_change_what_the_panel_shows(latents):
     panel.ber.value = 0.1
     assert panel.numbers.value != clean and np.min(traces["P"].customdata) > 0
     words = traces["P"].x
-    panel.order.value = "natural"
+    panel.order.value = "gray"
     assert tuple(traces["P"].x) != tuple(words)
     for count in (2, 64):
         panel.centers.value = count

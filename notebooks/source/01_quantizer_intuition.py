@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 01 · What three bits can carry
+# # 01 · What a few bits can carry
 #
 # A feature is a cloud of real numbers; a link carries bits, and turns some of them over. Between the two stands a
 # quantiser with a handful of *centres*. This notebook takes it apart: how it rounds, how its centres learn although
@@ -68,8 +68,8 @@ busiest = latents[image_index].flatten(0, 1).var(0).argmax()
 show.journey(images[image_index], latents[image_index, ..., busiest], codec.quantizer)
 
 # %% [markdown]
-# The last two maps are nearly the same picture, though the right one is made of very few different values.
-# **Which of its details would you give up first, if you had one bit less?**
+# The right map is made of very few different values. How much of the middle one do you miss in it? **Which of its
+# details would you give up first, if you had one bit less?**
 #
 # ## 2 · A staircase has no slope
 #
@@ -122,9 +122,9 @@ print(f"largest difference: {float((x.grad - formula).abs().max()):.1e} (largest
 #
 # where $\hat x$ is what arrives after real bit flips and $p$ is how much each centre is used. Whole counts have no
 # gradient, so $p$ is counted softly: between thresholds (halfway from centre to centre) that are a little blurred. The
-# rest of the network stands still: only the $n$ centres learn, live, in the next cell. (Here the error is measured in
-# shares of the variance, so an $\alpha$ near 0.1 is already strong; in the codec's training the other term is a
-# cross-entropy, and the paper uses $\alpha = 2$.)
+# rest of the network stands still: only the $n$ centres learn, live, in the next cell. (The error is measured in shares
+# of the variance here. In the codec's training the other term is a cross-entropy, and the paper uses $\alpha = 2$:
+# weights beside different terms do not compare.)
 
 # %%
 flat = latents.flatten()
@@ -175,10 +175,10 @@ cases = {"before": learning.with_centers(flat, even), "error alone": alone.quant
 show.occupancies({name: each.prior for name, each in cases.items()})
 
 # %% [markdown]
-# The error alone cares for large latents: a centre out there removes much of it, though few symbols ever need it, and
-# one that starts beyond all latents may never be called back. $L_{\mathrm{div}}$ spreads the work: it moves centres
-# into the crowd, even where they hardly improve anything, and away from rare, large values. So what does uniform use
-# cost?
+# The error alone cares for large latents. Where latents have long tails, it puts centres out there, though few symbols
+# ever need them, and $L_{\mathrm{div}}$ then moves them into the crowd, even where they hardly improve anything. Where
+# there are no such tails, the error alone uses all centres already, and little is left to win. Look at the grey density
+# above and at the titles: which of the two is it here? And what does uniform use cost?
 
 # %%
 table = learning.weigh_occupancy(
@@ -187,15 +187,14 @@ table = learning.weigh_occupancy(
 show.trade(table)
 
 # %% [markdown]
-# Read the two pictures together. The symbols fill up quickly as $\alpha$ grows, and in the end the clean error pays
-# for it. With many bit errors the price is small, for the link then loses far more than the rounding. (Bars: standard
-# deviation over the seeds.)
+# Read the two pictures together: how many bits does a symbol win, and how much more is lost on a clean link? With many
+# bit errors, is the price still worth a thought beside what the link loses? (Bars: standard deviation over the seeds.)
 #
 # There is a trap in counting softly. One could take the mean of the shares $w_i$ from section 2 for $p_i$. Then two
 # centres on the same spot look like two centres in honest work, for they halve their latents softly, while the hard
-# rule can only ever send one of them: $L_{\mathrm{div}}$ is content and a code word is lost. It happens in practice;
-# a codec trained that way ended with six different centres out of eight. **Why does counting between blurred thresholds
-# close the loophole?** (Where is the threshold between two centres on one spot, and the next one?)
+# rule can only ever send one of them: $L_{\mathrm{div}}$ is content and a code word is lost. It happens in practice; a
+# codec trained that way ended with fewer different centres than it paid for. **Why does counting between blurred
+# thresholds close the loophole?** (Where is the threshold between two centres on one spot, and the next one?)
 #
 # ## 5 · Who is mistaken for whom
 #
@@ -229,16 +228,22 @@ show_codes.received_values(natural, torch.logspace(-4, torch.tensor(0.5).log10()
 # As the link gets worse, all values shrink to the mean: at $p = 0.5$ the bits say nothing, and the mean is the best
 # one can do. On the right, what that prudence saves over believing the symbol.
 #
-# **Exercise 3.** At $p = 0.5$ plain decoding costs about twice the centres' variance (more if their use is uneven), the
-# posterior mean once. Why?
+# **Exercise 3.** At $p = 0.5$ plain decoding costs about twice the centres' variance (more or less, as their use is
+# uneven), the posterior mean once. Why?
 
 # %% tags=["solution"]
 plain = ((natural.levels[:, None] - natural.levels) ** 2 * natural.prior[:, None]).sum(0).mean()
 variance = natural.prior @ (natural.levels - natural.prior @ natural.levels) ** 2
 posterior = natural.expected_distortion(0.5)
 print(f"plain: {float(plain / variance):.2f} variances, posterior mean: {float(posterior / variance):.2f}")
-print("Sent and received are then independent: the variances of both add up, and so does the gap between their means,")
-print("for all words are received equally often, however unevenly they are sent.")
+even_use, gap = natural.levels.var(correction=0), (natural.levels.mean() - natural.prior @ natural.levels) ** 2
+print(
+    f"plain = 1 + {float(even_use / variance):.2f} + {float(gap / variance):.2f}: the variance of what is sent, that of"
+)
+print(
+    "what is received (all words equally often, however unevenly they are sent; the two are independent), and the gap"
+)
+print("between both means, squared. The first alone remains for a receiver that always says the mean.")
 
 # %% [markdown]
 # ## 6 · Which word for which centre?
@@ -247,7 +252,7 @@ print("for all words are received equally often, however unevenly they are sent.
 # centres the expected error of all of them can be computed exactly. Flipping one bit in every word changes nothing,
 # so $7! = 5040$ cases remain, a fraction of a second. (Beyond eight centres the search swaps pairs until nothing
 # improves.) *Natural* counts, *Gray* changes one bit from neighbour to neighbour, *Hamming* sorts by the number of
-# ones, *random* is what you get without thinking: here twenty of them.
+# ones, *random* is what you get without thinking, dealt several times.
 #
 # Left: the centres learned above. Middle: evenly spaced centres, all used
 # equally. Right: the best centres for a bell curve.
@@ -261,7 +266,7 @@ cases = {
     "evenly spaced and used": (torch.linspace(-1, 1, n_centers), torch.full((n_centers,), 1 / n_centers)),
     "best for a bell curve": (gauss.levels, gauss.prior),
 }
-comparisons = {name: symbol_codes.compare_orders(*case, bers) for name, case in cases.items()}
+comparisons = {name: symbol_codes.compare_orders(*case, bers, seeds=20) for name, case in cases.items()}
 show_codes.order_curves(comparisons)
 
 # %%
@@ -277,16 +282,17 @@ symbol_codes.rank_orders(comparisons, ber=0.05)
 # %% tags=["solution"]
 from semanticnn_core.codec.code_order import optimal_order
 
-for rule in ("posterior", "plain"):
-    order = optimal_order(learned.levels, learned.prior, (1e-4, 0.05), rule == "posterior")
+orders = [optimal_order(learned.levels, learned.prior, (1e-4, 0.05), rule) for rule in (True, False)]
+for rule, order in zip(("posterior", "plain"), orders, strict=True):
     print(f"{rule:9}", *(f"{word:0{learned.bits}b}" for word in order.tolist()))
+print("The same words for both." if torch.equal(*orders) else "Other words: what a flip costs depends on the receiver.")
 
 # %% [markdown]
 # ## 7 · Why not Huffman?
 #
 # Where some centres are used more than others, short words for the frequent ones save bits: that is Huffman's code,
-# and on a clean link nothing is lost. Let us be fair and give it something to save: evenly spaced centres, the start
-# of section 3, whose use is uneven, and a code fitted to them. For comparison, the centres that were learned.
+# and on a clean link nothing is lost. Let us be fair and give it something to save, if we can: evenly spaced centres,
+# the start of section 3, and a code fitted to them. For comparison, the centres that were learned.
 
 # %%
 best = learning.with_centers(flat, even)
@@ -319,29 +325,41 @@ shown |= {f"Huffman, {name} bit": (codes["Huffman"], place) for name, place in p
 show_codes.flip_damage(shown, symbols)
 
 # %%
+print("Huffman:", show_codes.damage_in_words(damage["Huffman"]))
 show_codes.damage_spread(damage, len(symbols))
 
 # %% [markdown]
-# Sometimes Huffman falls back into step by itself and little is lost; often it does not. **Where in the payload must
-# the flipped bit be to do the most damage?**
+# A decoder that has lost its step may find it again by chance after a few words; then little is lost. A mean hides how
+# often it does: read the line above. **Where in the payload must the flipped bit be to do the most damage?**
 #
-# At 1 % errors an image of a thousand three-bit symbols meets about thirty flips, not one:
+# And an image meets more than one flip:
 
 # %%
 rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2.5e-2, 5e-2]
 few = sent[:8].tolist()
+print(f"at 1 % errors, about {0.01 * len(symbols) * best.bits:.0f} of its {len(symbols) * best.bits:,} bits flip")
 show_codes.wrong_curves(symbol_codes.wrong_shares(codes, few, rates, seeds))
 
 # %% [markdown]
-# The fixed-length curve is $1 - (1-p)^b$, no more: errors stay where they happen. Huffman's saving of a few percent
-# costs the picture at rates that the codec shrugs off. One would have to protect its bits with a channel code, and
-# the bits for that are more than those saved. Hence words of one length, and $L_{\mathrm{div}}$ to leave Huffman
-# nothing to win.
+# The fixed-length curve is $1 - (1-p)^b$, no more: errors stay where they happen. Huffman's would need a channel code
+# to protect them. Shannon's theorem says how many more bits even the best of all codes must send, $1/(1 - H(p)) - 1$
+# with the entropy $H(p)$ of one flip:
+
+# %%
+length = sum(float(share) * len(word) for share, word in zip(best.prior, codes["Huffman"].words, strict=True))
+print(f"saved by Huffman's words: {1 - length / best.bits:.1%}")
+for rate in (1e-3, 0.01, 0.05):
+    entropy = show.entropy_bits(torch.tensor([rate, 1 - rate]))
+    print(f"added by the best channel code at {rate:.1%} errors: {1 / (1 - entropy) - 1:.1%}")
+
+# %% [markdown]
+# From which rate on does the protection cost more than the words save? (Codes of a few hundred bytes cost far more than
+# the best of all.) Hence words of one length, and $L_{\mathrm{div}}$ to leave Huffman little to win.
 #
 # ## 8 · All of it under your fingers
 #
 # Move the sliders: sharpness, number of centres, bit error rate (its first stop is exactly 0), code order. Centres are
-# Lloyd–Max's for each number. Find out:
+# Lloyd–Max's for each number, words in natural order to begin with. Find out:
 #
 # - At 5 % errors, is it better to send 64 centres or 8? Mind the bytes, too.
 # - From which BER on does a staircase of what *arrives* stop looking like the one that is sent?
@@ -357,10 +375,10 @@ else:
 shown
 
 # %% [markdown]
-# Rows: bit error rate; columns: number of centres, from one bit a symbol to six. Black is what is sent, red the mean
-# of what arrives, the band its spread; the title says what share of the variance is lost. Without errors more
-# centres are simply better. With errors they buy less and less: each extra bit is one more that can flip, and soon
-# the link loses far more than the rounding.
+# Rows: bit error rate; columns: number of centres, from one bit a symbol to six, their words in natural order. Black is
+# what is sent, red the mean of what arrives, the band its spread; the title says what share of the variance is lost.
+# Without errors more centres are simply better. Each extra bit is also one more that can flip: in the lower rows, what
+# do the last three bits still buy?
 #
 # **What to take along.** The hard rule is sent, the soft one teaches. Centres, words and the receiver's values are
 # three tables that can be chosen well once and cost the device nothing. And on a link that flips bits, words of one

@@ -31,20 +31,18 @@ slice_ratio = 0.5
 # %%
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import explanations as truth
-from semanticnn_core.evaluation import sweep
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks import SplitModel
 from semanticnn_core.training import load_checkpoint
 from semanticnn_core.training.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.training.importance import fit_importance
+from semanticnn_core.viz import comparisons, probes
 from semanticnn_core.viz import explanations as viz
 
 # %%
-from semanticnn_core.viz.results import difference_table, paired_differences
 from semanticnn_core.viz.style import use_style
 
 use_style()
@@ -73,24 +71,25 @@ feature = model.device(images)
 # * **DeepLIFT**: differences instead of derivatives, passed back through each layer;
 # * **occlusion**: wipe out a small patch and see how far the logit falls.
 #
-# A feature pixel has many channels; the maps add them up. Red speaks for the true class, blue against it. Outlined:
-# where the digit really is (if the data set knows it). No method is told.
+# A feature pixel has many channels; the maps add them up. Red speaks for the true class, blue against it; saliency has
+# no sign, so there red is merely strong. Every map has its own scale (full colour is the 99th percentile of its sizes):
+# compare places, not strengths. Outlined: where the digit really is (if the data set knows it). No method is told.
 
 # %%
 maps = {name: attribute(guide, feature, labels, name, steps=steps, seed=seed).scores for name in METHODS}
 viz.draw_maps(images[:3], maps, masks)
 
 # %% [markdown]
-# The same, without the image behind: one square is one pixel of the feature, two by two pixels of the image.
+# The same, without the image behind: one square is one pixel of the feature, several pixels of the image.
 
 # %%
 some = {name: maps[name] for name in ("integrated_gradients", "saliency", "occlusion")}
 viz.draw_maps(images[:2], some, masks, over_images=False)
 
 # %% [markdown]
-# Two families show. Saliency paints whole neighbourhoods: it says where the network *could* be moved. The others are
-# thin and have both signs: they say what *this* feature contributed. A pixel beside a stroke can matter as much as one
-# on it. Why should a network care about the gap in a 6, or the empty side of a 3?
+# Saliency says where the network *could* be moved, the others what *this* feature contributed. Which maps are thin,
+# which paint whole neighbourhoods, and why? Do pixels beside a stroke matter as much as those on it? And why should a
+# network care about the gap in a 6, or the empty side of a 3?
 #
 # Three of the methods make a promise, **completeness**: all scores together are the logit's rise from the empty feature
 # to this one. (GradientSHAP keeps it only on average over its random points.) The gap to that rise is a free test of
@@ -102,7 +101,7 @@ viz.draw_maps(images[:2], some, masks, over_images=False)
 # %% tags=["solution"]
 gaps = {f"{n} points": attribute(guide, feature, labels, steps=n).gap for n in (2, 8, 32, 128)}
 gaps["DeepLIFT"] = attribute(guide, feature, labels, "deep_lift").gap
-pd.Series({name: f"{100 * float(gap.median()):.2g} %" for name, gap in gaps.items()}, name="median gap").to_frame()
+pd.Series({name: 100 * float(gap.median()) for name, gap in gaps.items()}, name="median gap, %").round(2).to_frame()
 
 # %% [markdown]
 # DeepLIFT passes on finite differences, which add up exactly at every layer. So a gap there is not a matter of effort
@@ -117,7 +116,7 @@ pd.Series({name: f"{100 * float(gap.median()):.2g} %" for name, gap in gaps.item
 # * **share inside**: how much of the positive scores lies on the digit itself? Divided by the digit's share of the
 #   area, a map that knows nothing gets 1.
 #
-# The last row is a map of pure noise. Bars: mean ± standard error over the images.
+# The last row, and the dashed line, is a map of pure noise. Bars: mean ± standard error over n images.
 
 # %%
 checked = data.test.take(16 if fast else 200)
@@ -132,9 +131,10 @@ summary.pivot_table(index="method", columns="metric", values=["mean", "standard_
 # %% [markdown]
 # "Unexplained falls" needs no truth about the image, only the network: rectangles of the feature are set to zero, and
 # the map foretells how far the logit falls, by the sum of its scores inside. What remains unexplained, as a share of
-# the squared falls, is captum's *infidelity* in a form that lies between 0 (perfect) and 1 (useless). Notice two
-# things. No method comes near 0: a network is no sum over pixels. And noise stays below 1: that a large rectangle
-# hurts more than a small one can be foretold without knowing anything.
+# the squared falls, is captum's *infidelity* in a form that lies between 0 (perfect) and 1 (a map of zeros). Compare
+# with the dashed line, though, and not with 1: that a large rectangle hurts more than a small one can be foretold
+# without knowing anything, and noise does so. A method that is not below that line explains nothing beyond the area.
+# Which ones are, by more than their bars? And why can none of them be perfect, if a network is no sum over pixels?
 #
 # ## Take it away, bring it back
 #
@@ -151,19 +151,24 @@ ranked["random"] = torch.rand(ranked[method if method in ranked else swift[0]].s
 viz.draw_masking(viz.masking_table(guide, sent, items["label"], ranked, steps=10))
 
 # %% [markdown]
-# Deleting is the easy test: a feature with holes is unlike anything the network has seen, and random holes bring it
-# down too. Inserting is the harder one. No curve climbs straight: half a feature is no feature the network knows, and
-# pixels that spoke *against* the class come back as well. So read these curves as a ranking, not as a measurement. Does
-# a method run below the random map somewhere? Would you have guessed it from its pictures?
+# A feature with holes is unlike anything the network has seen, and random holes bring it down too. How much faster do
+# chosen ones? And on the way back, pixels that spoke *against* the class return as well: does a curve climb straight?
+# Does a method run below the random map somewhere, and would you have guessed it from its pictures? Read these curves
+# as a ranking, not as a measurement.
 #
 # **Exercise 2.** Others explain whole *channels* and leave out those of little worth. Delete half of the pixels, and
 # half of the channels: once the better half, once the worse. Which is the better unit to leave out?
 
 # %% tags=["solution"]
+left = {}
 for level in ("pixel", "channel"):
     scores = attribute(guide, sent, items["label"], level=level, steps=steps).scores
     best, worst = (truth.masking_curve(guide, sent, items["label"], sign * scores, steps=2)[:, 1] for sign in (1, -1))
+    left[level] = float(worst.mean())
     print(f"true class without the better half of the {level}s: {best.mean():.0%}; the worse half: {worst.mean():.0%}")
+better, by = max(left, key=left.get), abs(left["pixel"] - left["channel"])
+print(f"By this measure {better}s are the better unit to leave out, by {100 * by:.0f} points. It does not count that a")
+print("channel can be pruned once, for all images, while a window of pixels follows the object from image to image.")
 
 # %% [markdown]
 # ## Does the map come from the network at all?
@@ -182,8 +187,8 @@ by_guide = truth.measure_explanations(model, checked, (), methods=(method,), gui
 viz.draw_truth(truth.summarize_explanations(by_guide), by="guide")
 
 # %% [markdown]
-# What the untrained guide still finds is owed to the feature (strokes are where the feature is busy), not to knowledge.
-# Only the distance between the two rows is.
+# Whatever the untrained guide finds is owed to the feature (strokes are where the feature is busy), not to knowledge.
+# Only the distance between the two rows is, as far as it exceeds their bars.
 #
 # ## What the encoder learned
 #
@@ -197,12 +202,13 @@ both = truth.measure_explanations(
     model, checked, [system], ber, methods=(method, "deep_lift"), metrics=("pointing", "inside", "ratio", "gap"),
     steps=steps, seed=seed,
 )  # fmt: skip
-viz.draw_truth(truth.summarize_explanations(both))
+viz.draw_truth(truth.summarize_explanations(comparisons.common_images(both)))
 
 # %% [markdown]
-# These were real bytes through a channel with errors. Compare the two. A received feature that is *more* to the point
-# than the clean one did more than survive: with few bytes to spend, the codec spends them on what is asked for and lets
-# the background go.
+# These were real bytes through a channel with errors, and the same images for both: those that are answered right from
+# either feature. Is the received feature more to the point than the clean one, beyond the bars, or less? More would say
+# that it did not only survive: with few bytes to spend, the codec spends them on what is asked for and lets the
+# background go.
 #
 # ## Training for it: equation 3
 #
@@ -222,45 +228,43 @@ viz.draw_truth(truth.summarize_explanations(both))
 # The first half is bold. Here are the maps of the training loss beside careful ones, at the received feature:
 
 # %%
-received = codec.decompress(codec.compress(feature), 0.0, feature.shape[1:])
+known = checked.__getitems__(list(range(len(checked))))
+seen, classes = model.device(known["image"]), known["label"]
+received = codec.decompress(codec.compress(seen), 0.0, seen.shape[1:])
+careful, quick = attribute(guide, received, classes, steps=32).scores, midpoint_attribution(guide, received, classes)
+clean_maps = attribute(guide, seen[:2], classes[:2], steps=32).scores
 received_maps = {
-    "clean feature,\n64 points": attribute(guide, feature, labels, steps=64).scores,
-    "received,\n64 points": attribute(guide, received, labels, steps=64).scores,
-    "received,\none point": midpoint_attribution(guide, received, labels),
+    "clean feature,\n32 points": clean_maps,
+    "received,\n32 points": careful,
+    "received,\none point": quick,
 }
-viz.draw_maps(images[:2], received_maps, masks)
+viz.draw_maps(known["image"][:2], received_maps, known.get("mask"))
 
 # %%
-careful, quick = list(received_maps.values())[1:]
-for name, pool in (("pixel by pixel", 1), ("in blocks of 4 × 4 pixels, positive scores", 4)):
-    pairs = [F.avg_pool2d(each.clamp_min(0) if pool > 1 else each, pool).flatten(1) for each in (careful, quick)]
-    alike = [float(torch.corrcoef(torch.stack(each))[0, 1]) for each in zip(*pairs, strict=True)]
-    print(f"correlation of one point with 64, {name}: {sum(alike) / len(alike):.2f}")
+blocks = [torch.nn.functional.avg_pool2d(each.clamp_min(0), 4) for each in (careful, quick)]
+for name, pair in {"pixel by pixel": (careful, quick), "4 × 4 blocks of positive scores": blocks}.items():
+    own, other = comparisons.map_likeness(*pair)
+    print(f"one point and 32 correlate, {name}: {own:.2f} (with another image's map: {other:.2f})")
 
 # %% [markdown]
-# One point hits the right region and is unreliable within it: a price to know before believing in the loss. It costs
-# one more pass forward and back. Is it worth it? That needs whole trainings with and without the term, several seeds
-# each, from the same start. Where they have been made, they lie under `data/results`. First the maps: at the clean
-# feature, and at those received by codecs trained with different weights $\gamma$ of the term (bars: standard error
-# over the trainings).
+# In brackets is what a map gets that knew nothing of this image: only what is above it counts. And look at the
+# pictures: even on the digit, the signs need not agree. A price to know before believing in the loss, which
+# costs one more pass forward and back. Is it worth it? That needs whole trainings with and without the term, several
+# seeds each, from the same start. Where they have been made, they lie under `data/results`. First the maps: at the
+# clean feature, and at those received by codecs trained with different weights $\gamma$ of the term (bars: standard
+# error over the trainings).
 
 # %%
-missing = f"No trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-*.csv)."
-explained = viz.load_explanations(dataset)
-missing if explained is None else viz.draw_truth(explained)
+explained, accuracies = viz.load_explanations(dataset), viz.load_explanations(dataset, "xai")
+if explained is None or accuracies is None:
+    print(f"Not all trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-*.csv).")
+viz.draw_truth(explained) if explained is not None else None
 
 # %% [markdown]
 # Then the accuracy, as differences to training without the term, seed by seed:
 
 # %%
-accuracies = viz.load_explanations(dataset, "xai")
-if accuracies is not None:
-    whole = accuracies[accuracies["slice_ratio"] == 1]
-    whole = whole.assign(scheme=whole["gamma"].map("γ = {:g}".format))
-    size, names = whole["bytes"].iloc[0], whole["scheme"].unique()
-    differences = {each: paired_differences(whole, (each, size), ("γ = 0", size)) for each in names if each != "γ = 0"}
-    missing = pd.concat({each: difference_table(table) for each, table in differences.items()}, names=["weight"])
-missing
+comparisons.gamma_table(accuracies) if accuracies is not None else None
 
 # %% [markdown]
 # Think about the second term once more. It is smallest when *every* pixel speaks for the class, background included.
@@ -273,7 +277,7 @@ missing
 # $\alpha$. Fine for photographs with their subject in the middle. Where objects lie anywhere, it is only a guess.
 #
 # So we let the device choose. It holds a **table of small integers**, one for each channel and symbol, fitted once to
-# attribution maps: what is a 5 in channel 3 worth? Importance of a pixel = the sum of its table entries: one look-up
+# attribution maps: what is a 1 in channel 3 worth? Importance of a pixel = the sum of its table entries: one look-up
 # and one addition a symbol. With running sums over rows and columns, every candidate window costs four more look-ups.
 # For comparison, **energy** chooses the window with the strongest symbols, without any explanation.
 
@@ -311,25 +315,24 @@ for rate in (0.01, 0.05, 0.1):
     print(f"at {rate:.0%}: coded {wrong:.2%}, five bare bits {five:.0%}, a bare number of two bytes {sixteen:.0%}")
 
 # %% [markdown]
-# Now the curve that counts: accuracy after the channel against the share of the code that is really sent.
+# Now the curve that counts: accuracy after the channel against the share of the code that is really sent. Many images
+# are easy for all windows, so each is also compared with itself (right).
 
 # %%
 ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
-judged = data.test.take(100 if fast else None)
-windows = pd.concat(sweep(model, codec, judged, (0.01,), ratios, 1 if fast else 3, window=each) for each in viz.WINDOWS)
-right = model(judged.__getitems__(list(range(len(judged))))["image"]).argmax(1) == judged.labels
-viz.draw_windows(windows, float(right.double().mean()))
+judged = probes.first_items(data.test, 150 if fast else 1000)
+windows = comparisons.compare_windows(model, codec, *judged, ratios, 0.01, seed)
+viz.draw_windows(windows, probes.accuracy(model, *judged))
 
 # %% [markdown]
-# At 1 all three send everything. Below it, the distance between the curves is what knowing where to look is worth.
-# Where would the centre win?
+# At 1 all three send everything. Below it, a gain of more than twice its bar is what knowing where to look is worth.
+# Where the centre wins, remember who mirrors the rest: a decoder learns to do so only for windows it met in
+# training, and may be at home in the middle alone.
 #
 # **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does it keep? Compare the three
 # windows over the images checked above.
 
 # %% tags=["solution"]
-known = checked.__getitems__(list(range(len(checked))))
-seen = model.device(known["image"])
 for window in viz.WINDOWS if "mask" in known else ():
     boxes = viz.window_boxes(codec, seen, slice_ratio, window).tolist()
     kept = torch.tensor([viz.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
@@ -340,7 +343,7 @@ for window in viz.WINDOWS if "mask" in known else ():
 # ## Move it yourself
 #
 # Choose an image, a method and a window; slide the ratio down until the answer changes. Which pixels did it need?
-# (A page without widgets shows a still instead: a quarter of the code.)
+# (A page without widgets shows a still instead, at half of the slice ratio above.)
 
 # %%
 if interactive:
@@ -349,7 +352,9 @@ if interactive:
     many = data.test.take(24).__getitems__(list(range(24)))
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
 else:
-    shown = viz.draw_slicing(model, codec, images[:1], 0.25, data.classes, masks)
+    shown = viz.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)
+    size, whole = (codec.payload_bytes(model.feature_shape, ratio) for ratio in (slice_ratio / 2, 1.0))
+    print(f"{size} of {whole} bytes, and two more for a window that is not in the middle")
 shown
 
 # %% [markdown]

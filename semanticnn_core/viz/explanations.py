@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
 from semanticnn_core.config import Window
-from semanticnn_core.evaluation.explanations import masking_curve
+from semanticnn_core.evaluation.explanations import RANDOM, masking_curve
 from semanticnn_core.files import located
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.figures import panes
@@ -37,7 +37,7 @@ METHOD_NAMES = {
     "saliency": "saliency",
     "occlusion": "occlusion",
     "deep_lift": "DeepLIFT",
-    "random": "random map",
+    RANDOM: "random map",
 }
 METRIC_NAMES = {
     "pointing": ("pointing game, %\n(more is better)", 100),
@@ -187,12 +187,15 @@ def draw_device_map(
 
 
 def draw_truth(summary: pd.DataFrame, by: str = "feature", metrics: Sequence[str] | None = None) -> Figure:
-    """Draw mean ± standard error over the images of each method and metric; a colour a value of column `by`."""
+    """Draw mean ± standard error over the images of each method and metric; a colour a value of column `by`.
+
+    Where there is a random map, a dashed line carries its mean through the panel.
+    """
     metrics = [name for name in metrics or METRIC_NAMES if name in set(summary["metric"])]
     methods, groups = list(dict.fromkeys(summary["method"])), list(dict.fromkeys(summary[by]))
     columns = min(len(metrics), 4)
     rows = -(-len(metrics) // columns)
-    figure, axes = panes(rows, columns, (10, rows * (0.36 * len(methods) + 1.2) + 0.3 * (len(groups) > 1)), sharey=True)
+    figure, axes = panes(rows, columns, (10, rows * (0.36 * len(methods) + 1.4) + 0.3 * (len(groups) > 1)), sharey=True)
     for axis in axes.flat[len(metrics) :]:
         axis.set_axis_off()
     for axis, metric in zip(axes.flat, metrics, strict=False):
@@ -206,7 +209,11 @@ def draw_truth(summary: pd.DataFrame, by: str = "feature", metrics: Sequence[str
                 scale * part["mean"], places, xerr=bars, fmt="osD^vP"[number % 6], ms=5, capsize=3, lw=1.5,
                 color=CYCLE[number % len(CYCLE)], label=str(group),
             )  # fmt: skip
-        axis.set_title(label, fontsize=10)
+            if RANDOM in part.index:
+                axis.axvline(scale * part["mean"][RANDOM], ls="--", lw=1.2, color=COLORS["gray"], zorder=1)
+        counts = summary.loc[summary["metric"] == metric, "images"] if "images" in summary else pd.Series(dtype=int)
+        count = "" if counts.empty else f"\nn = {'–'.join(map(str, sorted({counts.min(), counts.max()})))}"
+        axis.set_title(label + count, fontsize=10)
         axis.set_yticks(range(len(methods)), [METHOD_NAMES.get(each, each).replace("\n", " ") for each in methods])
         axis.set_ylim(len(methods) - 0.5, -0.5)
         axis.set_xlim(0, 1.1 * axis.get_xlim()[1])
@@ -234,23 +241,33 @@ def draw_masking(table: pd.DataFrame) -> Figure:
 
 
 def draw_windows(table: pd.DataFrame, clean: float | None = None) -> Figure:
-    """Draw accuracy against the share of the code really sent, a line a window.
+    """Draw accuracy against the share of the code really sent, a line a window, and the gain over the centre.
 
-    table: columns window, slice_ratio, share_sent and accuracy; a row a channel seed. clean: uncompressed accuracy.
+    table: columns window, slice_ratio, share_sent and accuracy; the gain is drawn where the table of
+    `compare_windows` has it, ± its standard error. clean: uncompressed accuracy.
     """
-    figure, ((axis,),) = panes(size=(9, 3.6))
-    for window, part in table.groupby("window", sort=False):
-        stats = 100 * part.groupby("share_sent")["accuracy"].agg(["mean", "std"]).fillna(0)
-        name = window if window == "center" else f"{window} (+ 2 bytes for its place)"
-        style = {"marker": "o", "ms": 5, "capsize": 3, "color": WINDOW_COLORS[window]}
-        axis.errorbar(100 * stats.index, stats["mean"], stats["std"], label=name, **style)
+    columns = 2 if "gain" in table else 1
+    figure, (axes,) = panes(1, columns, (10, 3.8))
+    for number, (window, part) in enumerate(table.groupby("window", sort=False)):
+        name = window if window == "center" else f"{window} (+ 2 bytes)"
+        style = {"marker": "o", "ms": 5, "color": WINDOW_COLORS[window]}
+        means = 100 * part.groupby("share_sent")["accuracy"].mean()
+        axes[0].plot(100 * means.index, means, label=name, **style)
+        if columns > 1 and window != "center":
+            places = 100 * part["share_sent"] + 0.8 * number - 1.2  # bars stand beside each other
+            axes[1].errorbar(places, 100 * part["gain"], 100 * part["standard_error"], capsize=3, **style)
     if clean is not None:
-        axis.axhline(100 * clean, ls="--", lw=1.2, color=COLORS["black"], label="uncompressed")
+        axes[0].axhline(100 * clean, ls="--", lw=1.2, color=COLORS["black"], label="uncompressed")
     ratios = table.groupby("share_sent")["slice_ratio"].first()
     places = 100 * np.array(ratios.index)
-    axis.set_xticks(places, [f"{place:.0f}\n({ratio:g})" for place, ratio in zip(places, ratios, strict=True)])
-    axis.set(xlabel="share of the code sent, % (slice ratio asked)", ylabel="accuracy, %")
-    axis.legend(loc="lower right")
+    for axis in axes:
+        axis.set_xticks(places, [f"{place:.0f}\n({ratio:g})" for place, ratio in zip(places, ratios, strict=True)])
+        axis.set(xlabel="share of the code sent, % (slice ratio asked)")
+    axes[0].set(ylabel="accuracy, %")
+    axes[0].legend(loc="lower right")
+    if columns > 1:
+        axes[1].axhline(0, lw=1.2, color=WINDOW_COLORS["center"])
+        axes[1].set(ylabel="points", title="gain over the centre, image by image (± s.e.)")
     return figure
 
 

@@ -95,9 +95,11 @@ def draw_curves(
     label: str,
     reference: Mapping[str, float] | None = None,
     axis: Axes | None = None,
+    bars: str = "std",
 ) -> Figure:
     """Draw the mean of column `y` against `ber`, one line a value of `by`, bars one standard deviation long.
 
+    bars: `std`, or `sem` for the standard error of the mean.
     reference: names and heights of dashed lines, e.g. the uncompressed accuracy.
     A rate of 0 stands left of the logarithmic axis; errors (`mse`) stand on a logarithmic axis, shares in per cent.
     """
@@ -109,10 +111,10 @@ def draw_curves(
     markers = "osD^vPX"
     groups = list(table.groupby(by, sort=False))
     for number, (name, group) in enumerate(groups):
-        stats = group.groupby("ber")[y].agg(["mean", "std"]).fillna(0) * scale
+        stats = group.groupby("ber")[y].agg(["mean", bars]).fillna(0) * scale
         places = [rate or zero for rate in stats.index]
         marker = markers[number % len(markers)]
-        axis.errorbar(places, stats["mean"], stats["std"], marker=marker, ms=5, capsize=3, label=str(name))
+        axis.errorbar(places, stats["mean"], stats[bars], marker=marker, ms=5, capsize=3, label=str(name))
     own = len(reference or {}) == len(groups) > 1  # one dashed line for each curve, in its colour
     for number, (name, height) in enumerate((reference or {}).items()):
         axis.axhline(height * scale, ls="--", lw=1.2, color=CYCLE[number] if own else COLORS["gray"], label=name)
@@ -236,16 +238,20 @@ def draw_gallery(journeys: Sequence[Journey], labels: Sequence[int], classes: Se
 
 
 def draw_grid(rows: Mapping[str, Sequence[Journey]], classes: Sequence[str]) -> Figure:
-    """Draw the mean map of the feature sent, and received at a column's bit error rate, with the edge's answers."""
+    """Draw the mean map of the feature sent, and received at a column's bit error rate, with the edge's answers.
+
+    A row has one scale for all its maps, which leaves out the outermost 1 % on either side.
+    """
     columns = 2 + max(len(journeys) for journeys in rows.values())
     figure, axes = panes(len(rows), columns, (10, 10 / columns * len(rows) + 0.3 * len(rows) + 0.3))
     for number, (row, (name, journeys)) in enumerate(zip(axes, rows.items(), strict=True)):
         first, mean = journeys[0], journeys[0].sent.mean(0)
-        span = {"cmap": SEQUENTIAL, "vmin": float(mean.min()), "vmax": float(mean.max())}
         row[0].imshow(first.image.permute(1, 2, 0).numpy())
         row[0].set_ylabel(f"{name}\n{len(first.payload)} bytes", fontsize=10)
         maps = [("sent", mean, first.clean)]
         maps += [(percent(each.ber), each.received.mean(0), each.answer) for each in journeys]
+        low, high = np.quantile(np.stack([shown.numpy() for _, shown, _ in maps]), (0.01, 0.99))
+        span = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
         for axis, (title, shown, chances) in zip(row[1:], maps, strict=False):
             axis.imshow(shown.numpy(), **span)
             answer = int(chances.argmax())

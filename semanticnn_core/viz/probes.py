@@ -86,29 +86,41 @@ def measure_codecs(
     seeds: int = 3,
     slice_ratio: float = 1.0,
     tasks: Mapping[str, tuple[nn.Module, Tensor]] | None = None,
+    by_image: bool = False,
 ) -> pd.DataFrame:
     """Send images uint8 (N, 3, H, W) as real bytes through every codec, bit error rate and channel seed.
 
     tasks: edge part and labels (N,) of each task; all of them read the same received feature.
     Returns one row a point: system, ber, seed, mse (of the feature), and each task's accuracy under its name.
+    by_image: one row a point and image instead, with its number; its accuracy is 0 or 1.
     """
     points = [(name, ber, seed) for name in codecs for ber in bers for seed in range(seeds)]
     channels = {point: BinarySymmetric(*point[1:]) for point in points}
-    sums = {point: dict.fromkeys(("mse", *(tasks or {})), 0.0) for point in points}
+    found: dict[tuple, list[pd.DataFrame]] = {point: [] for point in points}
     for index in torch.arange(len(images)).split(BATCH):
         feature = device(images[index])
         payloads = {name: codec.compress(feature, slice_ratio) for name, codec in codecs.items()}
         for point in points:
             name, ber, _ = point
             received = codecs[name].decompress(channels[point](payloads[name]), ber, feature.shape[1:], slice_ratio)
-            sums[point]["mse"] += float(F.mse_loss(received, feature)) * len(index)
+            values = {"mse": (received - feature).square().mean((1, 2, 3))}
             for task, (edge, labels) in (tasks or {}).items():
-                sums[point][task] += float((edge(received).argmax(1) == labels[index]).sum())
-    keys = ("system", "ber", "seed")
-    return pd.DataFrame(
-        dict(zip(keys, point, strict=True)) | {name: value / len(images) for name, value in sums[point].items()}
-        for point in points
+                values[task] = (edge(received).argmax(1) == labels[index]).double()
+            found[point].append(pd.DataFrame({name: each.numpy() for name, each in values.items()}, index.numpy()))
+    table = pd.concat(
+        {point: pd.concat(parts) for point, parts in found.items()}, names=["system", "ber", "seed", "image"]
     )
+    keys = ["system", "ber", "seed"]
+    return (table if by_image else table.groupby(keys, sort=False).mean()).reset_index()
+
+
+def paired_gains(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Compare two systems of `measure_codecs(…, by_image=True)` image by image: first − second.
+
+    One row a ber; under the name of each measure `mean` and `sem`, its standard error over the images.
+    """
+    means = table.drop(columns="seed").groupby(["system", "ber", "image"]).mean()
+    return (means.loc[first] - means.loc[second]).groupby("ber").agg(["mean", "sem"])
 
 
 @torch.no_grad()
@@ -116,6 +128,12 @@ def accuracy(model: SplitModel, images: Tensor, labels: Tensor) -> float:
     """Return the share of images (N, 3, H, W) that the uncompressed network gets right."""
     answers = [model(images[index]).argmax(1) for index in torch.arange(len(images)).split(BATCH)]
     return float((torch.cat(answers) == labels).float().mean())
+
+
+def epochs_in_words(training: Mapping[str, dict | list[dict]]) -> str:
+    """Say how many epochs each stage of a checkpoint's codec had; a stage gone through several times is a list."""
+    stages = {name: each if isinstance(each, list) else [each] for name, each in training.items() if name != "base"}
+    return ", ".join(f"{name} {' + '.join(str(each['epochs']) for each in runs)}" for name, runs in stages.items())
 
 
 @torch.no_grad()

@@ -55,7 +55,7 @@ def mapping(quantizer: SoftQuantizer, span: tuple[float, float], ber: float = 0.
     return Mapping1D(x, levels[index], soft, slope, mean, spread)
 
 
-def coded_quantizer(latents: Tensor, centers: Tensor, sigma: float, order: str = "gray") -> SoftQuantizer:
+def coded_quantizer(latents: Tensor, centers: Tensor, sigma: float, order: str = "natural") -> SoftQuantizer:
     """Return a quantiser with these centres (n,), their use by the latents as prior, and a fixed code order."""
     quantizer = with_centers(latents, centers, sigma)
     quantizer.code.copy_(order_by_name(order, len(centers)))
@@ -141,7 +141,7 @@ def learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -
     for (name, value), style in zip(marks.items(), ("--", ":", "-."), strict=False):
         left.axhline(value, color=COLORS["black"], linestyle=style, linewidth=1.2, label=name)
     left.set(title="What quantiser and channel lose", xlabel="step", ylabel="share of the latents' variance")
-    right.set(title="How uneven the use is", xlabel="step", ylabel=r"$L_{\mathrm{div}}$ (nats)")
+    right.set(title="How uneven the use is", xlabel="step", ylabel=r"$L_{\mathrm{div}}$, soft count (nats)")
     left.set_ylim(0, None)
     right.set_ylim(0, None)
     left.legend()
@@ -149,7 +149,7 @@ def learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -
 
 
 def occupancies(uses: Mapping[str, Tensor]) -> Figure:
-    """Show how often each centre is used, one panel a case, with its entropy and L_div."""
+    """Show how often each centre is used, one panel a case, with its entropy and the L_div of these whole counts."""
     figure, axes = subplots(1, len(uses), 3.4 * len(uses), 3.4, sharey=True, squeeze=False)
     for axis, (name, use) in zip(axes[0], uses.items(), strict=True):
         count = len(use)
@@ -172,8 +172,12 @@ def trade(table: pd.DataFrame) -> Figure:
     names = [f"{alpha:g}" for alpha in sorted(table.alpha.unique())]
     use = table.groupby("alpha").entropy.agg(["mean", "std"])
     left.errorbar(names, use["mean"], use["std"], color=COLORS["blue"], marker="o", capsize=3)
+    gain = use["mean"].iloc[-1] - use["mean"].iloc[0]
     left.set(
-        title="What it buys: fuller symbols", xlabel=r"weight $\alpha$ of $L_{\mathrm{div}}$", ylabel="entropy (bits)"
+        title=f"What it buys: {gain:+.2g} bits a symbol",
+        xlabel=r"weight $\alpha$ of $L_{\mathrm{div}}$",
+        ylabel="entropy (bits)",
+        ylim=(0, 1.15 * use["mean"].max()),
     )
     for (ber, part), color in zip(table.groupby("ber"), CYCLE, strict=False):
         loss = part.groupby("alpha").distortion.agg(["mean", "std"])
@@ -192,7 +196,10 @@ def trade(table: pd.DataFrame) -> Figure:
 
 
 def mapping_grid(latents: Tensor, counts: Sequence[int], bers: Sequence[float], sigma: float) -> Figure:
-    """Show what is sent and what arrives for every number of centres (columns) and bit error rate (rows)."""
+    """Show what is sent and what arrives for every number of centres (columns) and bit error rate (rows).
+
+    The code words are in natural order.
+    """
     figure, axes = subplots(len(bers), len(counts), 3.3 * len(counts), 2.5 * len(bers), sharex=True, sharey=True)
     span = shown_range(latents)
     for row, ber in zip(np.atleast_2d(axes), bers, strict=True):

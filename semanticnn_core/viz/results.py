@@ -1,6 +1,6 @@
 """Published measurements of schemes and byte budgets: statistics over training seeds, and their figures.
 
-A table of schemes has the columns scheme ("ours" and "released", both with 8 centers, "ours, 4 centers"), bytes,
+A table of schemes has the columns scheme ("released", "ours", and variants of it such as "ours, 4 centers"), bytes,
 train_seed, ber, seed (of the channel), accuracy.
 """
 
@@ -14,11 +14,15 @@ from semanticnn_core.files import located
 from semanticnn_core.viz.figures import draw_curves, panes
 from semanticnn_core.viz.style import COLORS, percent
 
-STYLES = {"ours": "o-", "ours, 4 centers": "^--", "released": "s"}
-"""Schemes, as `draw_budgets` marks them."""
+STYLES = {
+    "ours": ("o", "-", "circles"),
+    "ours, 4 centers": ("^", "--", "triangles"),
+    "released": ("s", "none", "squares"),
+}
+"""Schemes, as `draw_budgets` marks and joins them, and what its title calls the marks."""
 COLUMNS = ("scheme", "bytes", "train_seed", "ber", "seed", "accuracy")
-BUDGET = 384
-"""Bytes at which the schemes are compared."""
+LIMITS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+"""Standard errors that a mean of so many differences must lie from zero to be sure of its sign at 95 % (Student)."""
 
 
 def schemes_path(dataset: str, root: str | Path = "data") -> Path:
@@ -43,13 +47,20 @@ def per_training(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["scheme", "bytes", "train_seed", "ber"], as_index=False, sort=False)["accuracy"].mean()
 
 
+def budget(table: pd.DataFrame) -> int:
+    """Return the bytes at which the schemes are compared: the released one's, the most where there are several."""
+    return int(table.loc[table["scheme"] == "released", "bytes"].max())
+
+
 def paired_differences(
-    table: pd.DataFrame, ours: tuple[str, int] = ("ours", BUDGET), other: tuple[str, int] = ("released", BUDGET)
+    table: pd.DataFrame, ours: tuple[str, int] | None = None, other: tuple[str, int] | None = None
 ) -> pd.DataFrame:
     """Compare two (scheme, bytes) training seed by training seed; accuracies' differences as fractions.
 
+    ours, other: "ours" and "released" at the `budget` when left out.
     Returns per ber: difference (the mean, ours − other), standard_error (sd / √pairs, NaN for one pair), pairs.
     """
+    ours, other = ours or ("ours", budget(table)), other or ("released", budget(table))
     means = per_training(table).set_index(["scheme", "bytes", "ber", "train_seed"])["accuracy"].sort_index()
     for name, size in (ours, other):
         if (name, size) not in means.index.droplevel(["ber", "train_seed"]):
@@ -61,7 +72,7 @@ def paired_differences(
 
 
 def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
-    """Write `paired_differences` for reading: percentage points with their standard error."""
+    """Write `paired_differences` for reading: percentage points with their standard error, and what is sure at 95 %."""
     points = [
         f"{100 * row.difference:+.2f} ± {100 * row.standard_error:.2f}" for row in differences.itertuples(index=False)
     ]
@@ -70,17 +81,35 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
             "bit error rate": [percent(ber) for ber in differences["ber"]],
             "difference ± standard error, points": points,
             "pairs": differences["pairs"],
+            "verdict": [_verdict(row) for row in differences.itertuples(index=False)],
         }
     ).set_index("bit error rate")
 
 
-def draw_schemes(table: pd.DataFrame, size: int = BUDGET) -> Figure:
-    """Draw both schemes at one size: accuracy with its spread over trainings, and their paired difference."""
+def _verdict(row) -> str:
+    if row.pairs < 2:
+        return "one pair"
+    sure = abs(row.difference) > LIMITS.get(row.pairs, 2.0) * row.standard_error
+    return "open" if not sure else "better" if row.difference > 0 else "worse"
+
+
+def half_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `difference_table` for each scheme that was measured at half the budget, against the released one."""
+    size = budget(table)
+    names = [name for name in table.loc[table["bytes"] == size // 2, "scheme"].unique() if name != "released"]
+    pairs = {name: paired_differences(table, (name, size // 2), ("released", size)) for name in names}
+    tables = {name: difference_table(each) for name, each in pairs.items()}
+    return pd.concat(tables, names=["scheme"]) if tables else pd.DataFrame()
+
+
+def draw_schemes(table: pd.DataFrame) -> Figure:
+    """Draw both schemes at the `budget`: accuracy with its spread over trainings, and their paired difference."""
+    size = budget(table)
     figure, axes = panes(1, 2, (10, 3.8), gridspec_kw={"width_ratios": [1.4, 1]})
     means = per_training(table[(table["bytes"] == size) & table["scheme"].isin(("ours", "released"))])
     draw_curves(means, "accuracy", "scheme", f"accuracy at {size} B, %", axis=axes[0, 0])
     axes[0, 0].set_title("mean ± std over trainings")
-    axis, differences = axes[0, 1], paired_differences(table, ("ours", size), ("released", size))
+    axis, differences = axes[0, 1], paired_differences(table)
     places = np.arange(len(differences))
     axis.axhline(0, color=COLORS["gray"], lw=1.2)
     axis.errorbar(
@@ -93,7 +122,7 @@ def draw_schemes(table: pd.DataFrame, size: int = BUDGET) -> Figure:
 
 
 def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
-    """Draw accuracy against the bytes sent, a color a bit error rate and a mark a scheme."""
+    """Draw accuracy against the bytes sent, a colour a bit error rate and a mark a scheme; faint: a single training."""
     figure, axes = panes(size=(8, 3.8))
     axis = axes[0, 0]
     means = per_training(table[table["ber"] >= least_ber * (1 - 1e-9)])
@@ -101,17 +130,19 @@ def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
     rates = sorted(means["ber"].unique())
     for number, (ber, color) in enumerate(zip(rates, ("blue", "orange", "green", "red", "purple"), strict=False)):
         shift = 1.015 ** (number - (len(rates) - 1) / 2)  # bars of different rates stand beside each other
-        for scheme, style in STYLES.items():
-            rows = means[(means["scheme"] == scheme) & (means["ber"] == ber)]
-            stats = 100 * rows.groupby("bytes")["accuracy"].agg(["mean", "std"]).fillna(0)
-            options = {"label": percent(ber)} if scheme == "ours" else {"mfc": "white", "ms": 7}
-            places = stats.index * shift * (1.07 if scheme == "released" else 1)
-            axis.errorbar(places, stats["mean"], stats["std"], fmt=style, color=COLORS[color], capsize=3, **options)
+        axis.plot([], [], "o-", color=COLORS[color], label=percent(ber))
+        for scheme, (mark, line, _) in STYLES.items():
+            rows = means[(means["scheme"] == scheme) & (means["ber"] == ber)].groupby("bytes")["accuracy"]
+            look = {"color": COLORS[color]} | ({} if scheme == "ours" else {"mfc": "white", "ms": 7})
+            places = {size: size * shift * (1.07 if scheme == "released" else 1) for size in rows.groups}
+            axis.plot(list(places.values()), 100 * rows.mean(), ls=line, color=COLORS[color], lw=1.2, alpha=0.6)
+            for size, group in rows:  # one training has no spread, and less weight
+                alone = {"alpha": 0.35} if len(group) == 1 else {"yerr": 100 * group.std(), "capsize": 3}
+                axis.errorbar(places[size], 100 * group.mean(), fmt=mark, **look, **alone)
     axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
     axis.set_xticks(sizes, [str(each) for each in sizes])
     axis.minorticks_off()
     axis.legend(title="bit error rate")
-    axis.set_title(
-        "circles: ours; triangles: ours, 4 centers; squares: released; mean ± std over trainings", fontsize=11
-    )
+    marks = [f"{mark}: {name}" for name, (*_, mark) in STYLES.items() if name in set(means["scheme"])]
+    axis.set_title(f"{', '.join(marks)}\nmean ± std over trainings; faint: a single one", fontsize=11)
     return figure

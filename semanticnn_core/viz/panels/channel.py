@@ -27,10 +27,19 @@ def ber_slider(ber: float) -> widgets.SelectionSlider:
 
 
 def ratio_stops(model: SplitModel, codec: SemanticCodec, slice_ratio: float) -> list[tuple[str, float]]:
-    """Return names and values of slice ratios: one for each size a payload can have, and always `slice_ratio`."""
-    ratios = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, slice_ratio)
-    sizes = {codec.payload_bytes(model.feature_shape, ratio): ratio for ratio in ratios}
-    return [(f"{ratio:g}", ratio) for ratio in sorted(sizes.values())]
+    """Return names and values of slice ratios: one for each share of the code that can be sent, always `slice_ratio`.
+
+    Of ratios that send the same, the first counts: those that are talked about stand before their neighbours.
+    """
+    shares: dict[float, float] = {}
+    for ratio in (slice_ratio, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.4, 0.6, 0.7, 0.9):
+        shares.setdefault(share_of_code(model, codec, ratio), ratio)
+    return [(f"{ratio:g}", ratio) for ratio in sorted(shares.values())]
+
+
+def share_of_code(model: SplitModel, codec: SemanticCodec, slice_ratio: float) -> float:
+    """Return the share of a code that a slice ratio really sends: whole rows and columns are never more than asked."""
+    return share_sent(*codec.code_shape(model.feature_shape)[1:], slice_ratio)
 
 
 class _LinkPanel(widgets.VBox):
@@ -74,10 +83,11 @@ class FeaturePanel(_LinkPanel):
             xaxis_title="channel of the feature", yaxis_title="MSE of the channel",
             yaxis_autorangeoptions_include=max(worst),  # so that the bars, not the axis, follow the error rate
         )  # fmt: skip
-        self.errors = go.FigureWidget(figure)
         controls = (self.ber, self.image, self.seed, self.channel)
-        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status, self.errors)
+        self.errors: go.Figure = figure
         self.watch(*controls)
+        self.errors = go.FigureWidget(figure)  # complete by now: Voilà would not show what comes between
+        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status, self.errors)
 
     def update(self) -> None:
         journey = send(self.model, self.codec, self.pictures[self.image.value], self.ber.value, self.seed.value)
@@ -131,11 +141,12 @@ class OffloadPanel(_LinkPanel):
             height=230, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
             xaxis={"title": "class", "type": "category"}, yaxis={"title": "probability, %", "range": [0, 100]},
         )  # fmt: skip
-        self.chances = go.FigureWidget(figure)
         controls = (self.ber, self.image, self.seed, self.slice_ratio)
         pictures = widgets.HBox(list(self.canvases.values()))
-        self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances)
+        self.chances: go.Figure = figure
         self.watch(*controls)
+        self.chances = go.FigureWidget(figure)
+        self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances)
 
     def update(self) -> None:
         ratio, image = self.slice_ratio.value, self.pictures[self.image.value]
@@ -153,7 +164,7 @@ class OffloadPanel(_LinkPanel):
                 trace.y = (100 * chances[chosen]).tolist()
         before, after = (str(self.classes[int(each.argmax())]) for each in (journey.clean, journey.answer))
         color = "inherit" if after == before else COLORS["red"]
-        share = 100 * share_sent(*self.codec.code_shape(self.model.feature_shape)[1:], ratio)
+        share = 100 * share_of_code(self.model, self.codec, ratio)
         size = len(journey.payload)
         self.status.value = (
             f"{size} bytes ({share:.0f} % of the code), {journey.flips} of {8 * size:,} bits flipped. "

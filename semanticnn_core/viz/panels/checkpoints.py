@@ -30,7 +30,7 @@ class Played:
     labels: Tensor
     classes: tuple[str, ...]
     curves: dict[tuple[float, Window], pd.DataFrame]
-    """Accuracy measured at a slice ratio and window, as `read_curves` gives it."""
+    """Accuracy measured at a share of the code and a window, as `read_curves` gives it."""
     clean_accuracy: float | None
     """Share of the test split that the uncompressed network gets right, where known."""
 
@@ -61,17 +61,18 @@ def open_checkpoint(name: str, folder: Path, count: int | None = 200, root: str 
 
 
 def read_curves(path: Path) -> dict[tuple[float, Window], pd.DataFrame]:
-    """Return the accuracies of a results.csv by slice ratio and window: ascending ber, mean and std over the seeds.
+    """Return the accuracies of a results.csv by share sent and window: ascending ber, mean and std over the seeds.
 
-    A table without a column `window` was measured with the central one. Empty when the file is missing or damaged.
+    The share, not the slice ratio: whole rows and columns are sent, so that many ratios are one. A table without a
+    column `window` was measured with the central one. Empty when the file is missing or damaged.
     """
     try:
         table = pd.read_csv(path)
-        table = table.assign(window=table.get("window", "center"), slice_ratio=table["slice_ratio"].round(6))
-        stats = table.groupby(["slice_ratio", "window", "ber"])["accuracy"].agg(["mean", "std"]).fillna(0).reset_index()
+        table = table.assign(window=table.get("window", "center"), share_sent=table["share_sent"].round(6))
+        stats = table.groupby(["share_sent", "window", "ber"])["accuracy"].agg(["mean", "std"]).fillna(0).reset_index()
     except (OSError, ValueError, KeyError, TypeError):  # missing, empty, no CSV, no text, other columns, no numbers
         return {}
-    groups = stats.groupby(["slice_ratio", "window"])
+    groups = stats.groupby(["share_sent", "window"])
     return {key: rows[["ber", "mean", "std"]].reset_index(drop=True) for key, rows in groups}
 
 
@@ -90,17 +91,17 @@ class Accuracy:
     """What is known of the accuracy at one position of the controls."""
 
     curve: pd.DataFrame | None
-    """ber, mean, std at this slice ratio and window, else for the whole code; None where nothing was measured."""
+    """ber, mean, std at this share and window, else for the whole code; None where nothing was measured."""
     here: bool
-    """Whether the curve was measured at this very slice ratio and window."""
+    """Whether the curve was measured at this very share and window."""
     reading: Reading | None
     """None outside of the measured rates."""
 
 
-def accuracy_at(played: Played, slice_ratio: float, window: Window, ber: float) -> Accuracy:
-    """Look up what was measured; nothing is measured now, and nothing extrapolated."""
-    window = "center" if slice_ratio == 1 else window  # the whole code is the same for all
-    curve = played.curves.get((round(slice_ratio, 6), window))
+def accuracy_at(played: Played, share: float, window: Window, ber: float) -> Accuracy:
+    """Look up what was measured where a share of the code is sent; nothing is measured now, nothing extrapolated."""
+    window = "center" if share == 1 else window  # the whole code is the same for all
+    curve = played.curves.get((round(share, 6), window))
     if curve is None:
         return Accuracy(played.curves.get((1.0, "center")), False, None)
     return Accuracy(curve, True, read_off(curve, ber))

@@ -13,7 +13,7 @@ from semanticnn_core.training.attribution import METHODS, attribute
 from semanticnn_core.viz.explanations import WINDOWS, code_index, share_inside, window_boxes
 from semanticnn_core.viz.panels import in_pairs, slider_look
 from semanticnn_core.viz.panels.canvas import canvases, colored, pixels
-from semanticnn_core.viz.panels.channel import ratio_stops
+from semanticnn_core.viz.panels.channel import ratio_stops, share_of_code
 from semanticnn_core.viz.style import COLORS, DIVERGING
 
 STEPS = 16
@@ -69,8 +69,10 @@ class ExplanationPanel(widgets.VBox):
         self.canvases["map"].show(colored(scores, -top, top, DIVERGING), frame=frame)
         self.canvases["table"].show(colored(believed, float(believed.min()), float(believed.max())), frame=frame)
         color = "inherit" if answer == clean else COLORS["red"]
+        share = 100 * share_of_code(self.model, self.codec, ratio)
         self.status.value = (
-            f"{payload.shape[1]} bytes. Uncompressed answer: <b>{self.classes[clean]}</b>; from this window alone, "
+            f"{payload.shape[1]} bytes ({share:.0f} % of the code). "
+            f"Uncompressed answer: <b>{self.classes[clean]}</b>; from this window alone, "
             f"without bit errors: <b style='color:{color}'>{self.classes[answer]}</b>{self._truth(number, scores, box)}"
         )
 

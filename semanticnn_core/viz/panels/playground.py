@@ -8,12 +8,12 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from semanticnn_core.codec.slicing import share_sent
 from semanticnn_core.datasets import DataError
 from semanticnn_core.files import replacing
 from semanticnn_core.training.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
 from semanticnn_core.viz.panels import scene
 from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored_bits
+from semanticnn_core.viz.panels.channel import share_of_code
 from semanticnn_core.viz.panels.checkpoints import Accuracy, Played, accuracy_at, list_checkpoints, open_checkpoint
 from semanticnn_core.viz.panels.controls import TEST_IMAGES, Controls
 from semanticnn_core.viz.panels.plots import PlaygroundPlots
@@ -83,7 +83,7 @@ class Playground(widgets.VBox):
         for name, shown in scene.quick_maps(journey).items():
             self.canvases[name].show(shown, state, frame if name in scene.FRAMED else None)
         self.bits.show(colored_bits(journey), state)
-        accuracy = accuracy_at(played, point.slice_ratio, point.window, point.ber)
+        accuracy = self._accuracy(point)
         self.plots.show(journey, played, accuracy, state)
         self.controls.status.value = self._told(point, accuracy)
         self._explain(point, played, journey)
@@ -109,7 +109,7 @@ class Playground(widgets.VBox):
     def save(self) -> Path | None:
         """Save what is shown as a PNG in `out_dir`, and say where."""
         point, played, journey = self.point, self.played, self.journey
-        accuracy = accuracy_at(played, point.slice_ratio, point.window, point.ber)
+        accuracy = self._accuracy(point)
         maps = scene.quick_maps(journey) | {"map": scene.attribution_map(played, journey)}
         figure = scene.draw_scene(played, point, journey, maps, accuracy)
         path = self.out_dir / (re.sub(r"[^\w.=]+", "-", str(point))[:120] + ".png")
@@ -128,6 +128,10 @@ class Playground(widgets.VBox):
     def complain(self, text: str) -> None:
         """Show what went wrong, in red."""
         self.controls.message.value = f"<span style='color:{COLORS['red']}'>{html.escape(text)}</span>"
+
+    def _accuracy(self, point: Point) -> Accuracy:
+        share = share_of_code(self.played.model, self.played.codec, point.slice_ratio)
+        return accuracy_at(self.played, share, point.window, point.ber)
 
     async def settled(self) -> None:
         """Wait until the map belongs to where the controls stand."""
@@ -193,13 +197,12 @@ class Playground(widgets.VBox):
     def _told(self, point: Point, accuracy: Accuracy) -> str:
         played, journey = self.played, self.journey
         size = len(journey.payload)
-        rows_columns = played.codec.code_shape(played.model.feature_shape)[1:]
         before, after = (int(each.argmax()) for each in (journey.clean, journey.answer))
         color = "inherit" if after == before else COLORS["red"]
         names = [html.escape(str(played.classes[each])) for each in (before, after)]
         truth = "" if self.subject.label is None else f", truth {html.escape(str(played.classes[self.subject.label]))}"
         lines = [
-            f"{size} bytes ({100 * share_sent(*rows_columns, point.slice_ratio):.0f} % of the code)",
+            f"{size} bytes ({100 * share_of_code(played.model, played.codec, point.slice_ratio):.0f} % of the code)",
             f"{journey.flips} of {8 * size:,} bits flipped",
             f"uncompressed <b>{names[0]}</b>, received <b style='color:{color}'>{names[1]}</b> "
             f"({100 * float(journey.answer[after]):.0f} %){truth}",

@@ -39,12 +39,13 @@ class QuantizerPanel:
         )
         self.centers = widgets.SelectionSlider(options=CENTERS, value=centers, description="centres", **slider_look())
         self.ber = widgets.SelectionSlider(options=stops, value=ber, description="bit error rate", **slider_look())
-        self.order = widgets.ToggleButtons(options=FIXED_ORDERS, value="gray")
+        self.order = widgets.ToggleButtons(options=FIXED_ORDERS, value="natural")
         self.order.style.button_width = "88px"
         self.controls = (self.sigma, self.centers, self.ber, self.order)
         self.numbers = widgets.HTML()
-        self.figure = go.FigureWidget(self._empty())  # complete before it is wrapped: later layout changes get lost
+        self.figure = self._empty()
         self.update()
+        self.figure = go.FigureWidget(self.figure)  # complete by now: Voilà would not show what comes between
         for control in self.controls:
             control.observe(self.update, names="value")
         name = widgets.Label("code order", layout=widgets.Layout(width="110px", justify_content="flex-end"))
@@ -56,7 +57,7 @@ class QuantizerPanel:
         levels = self.best[self.centers.value]
         quantizer = coded_quantizer(self.latents, levels, self.sigma.value, self.order.value)
         drawn = mapping(quantizer, self.span, self.ber.value, 400)
-        soft_use = quantizer.soft_assign(self.latents).mean(0).detach()
+        soft_use = quantizer.soft_occupancy(self.latents)
         names = [f"{word:0{quantizer.bits}b}" for word in quantizer.code.tolist()]
         chance = 100 * quantizer.transition(self.ber.value)[0].detach()
         *lines, use, soft, heat = self.figure.data
@@ -88,7 +89,7 @@ class QuantizerPanel:
             line = go.Scatter(name=name, mode="lines", line_color=COLORS[color], showlegend=column == 1)
             figure.add_trace(line, 1, column)
         figure.add_trace(go.Bar(name="hard", marker_color=COLORS["black"]), 2, 1)
-        figure.add_trace(go.Bar(name="soft (L_div sees it)", marker_color=COLORS["blue"]), 2, 1)
+        figure.add_trace(go.Bar(name="soft count, as L_div sees it", marker_color=COLORS["blue"]), 2, 1)
         powers = list(range(FAINT, 3))
         bar = {"tickvals": powers, "ticktext": [f"{10.0**power:g}" for power in powers]}
         bar |= {"len": 0.44, "y": 0.19, "thickness": 14}

@@ -22,13 +22,16 @@ from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import COLORS, DIVERGING, percent, subplots
 
 MAP_STEPS = 16
-"""Points of Integrated Gradients for the live map; on the shipped network it correlates 0.99 with one of 300."""
+"""Points of Integrated Gradients for the live map.
+
+In November 2026, at features received by mobilenet_v2-scene_digits, it correlated 0.99 with a map of 300 points.
+"""
 LABELS = {
     "image": "image",
     "sent": "feature, channel mean",
     "received": "received, same colours",
     "difference": "difference, channel rms",
-    "map": "what speaks for the answer",
+    "map": "for (red), against (blue)",
 }
 FRAMED = ("image", "map")
 """The pictures on which the window that was sent is outlined."""
