@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from semanticnn_core.files import located
 from semanticnn_core.viz.figures import draw_curves, panes
@@ -21,8 +22,6 @@ STYLES = {
 }
 """Schemes, as `draw_budgets` marks and joins them, and what its title calls the marks."""
 COLUMNS = ("scheme", "bytes", "train_seed", "ber", "seed", "accuracy")
-LIMITS = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-"""Standard errors that a mean of so many differences must lie from zero to be sure of its sign at 95 % (Student)."""
 
 
 def schemes_path(dataset: str, root: str | Path = "data") -> Path:
@@ -89,7 +88,7 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
 def _verdict(row) -> str:
     if row.pairs < 2:
         return "one pair"
-    sure = abs(row.difference) > LIMITS.get(row.pairs, 2.0) * row.standard_error
+    sure = abs(row.difference) > student.ppf(0.975, row.pairs - 1) * row.standard_error
     return "open" if not sure else "better" if row.difference > 0 else "worse"
 
 
