@@ -32,7 +32,7 @@ class Xai:
 
     checkpoint: str = "mobilenet_v2-scene_digits"
     """Whose task network the codecs are for."""
-    gammas: tuple[float, ...] = (0.0, 0.1, 1.0)
+    gammas: tuple[float, ...] = (0.0, 0.1)
     """Weights of L_XAI; 0 leaves it out."""
     train_seeds: tuple[int, ...] = (0, 1, 2)
     """Training seeds."""
