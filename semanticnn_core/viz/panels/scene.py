@@ -31,7 +31,7 @@ LABELS = {
     "sent": "feature, channel mean",
     "received": "received, same colours",
     "difference": "difference, channel rms",
-    "map": "for (red), against (blue)",
+    "map": "attribution, red: for it",
 }
 FRAMED = ("image", "map")
 """The pictures on which the window that was sent is outlined."""
