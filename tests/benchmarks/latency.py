@@ -47,10 +47,10 @@ PROBE = """
   const put = CanvasRenderingContext2D.prototype.putImageData, before = new WeakMap();
   CanvasRenderingContext2D.prototype.putImageData = function (image, ...place) {
     put.call(this, image, ...place);
-    const bytes = image.data.join();
-    if (before.get(this.canvas) !== bytes)
+    const bytes = new BigUint64Array(image.data.buffer, 0, image.data.length >> 3), old = before.get(this.canvas);
+    if (!old || old.length !== bytes.length || bytes.some((each, index) => each !== old[index]))
       note(/speaks|attribution/.test(this.canvas.ariaLabel) ? "attribution map" : "image panels");
-    before.set(this.canvas, bytes);
+    before.set(this.canvas, bytes.slice());
   };
   new MutationObserver((changes) => {  // all attributes: a filter would miss those in a namespace
     if (changes.some(({ target }) => (target.closest ? target : target.parentElement)?.closest(".js-plotly-plot")))

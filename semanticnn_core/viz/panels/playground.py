@@ -23,8 +23,8 @@ from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import COLORS, percent
 
 UPLOADS_KEPT = 4
-HEAD_START = 0.04
-"""Seconds that the other pictures have for their way to the page before the map takes a core."""
+HEAD_STARTS = (0.04, 0.09)
+"""Seconds that the pictures have for their way to the page before the curves follow, and those before the map does."""
 
 
 class Playground(widgets.VBox):
@@ -75,7 +75,7 @@ class Playground(widgets.VBox):
         )
 
     def update(self) -> None:
-        """Send the image as the controls say, and paint all but the map, which follows by itself."""
+        """Send the image as the controls say, and paint the pictures; curves and map follow by themselves."""
         point, played = self.point, self.played
         self.subject = self._subject(point)
         self.journey = journey = scene.journey_at(played, self.subject, point)
@@ -83,10 +83,7 @@ class Playground(widgets.VBox):
         for name, shown in scene.quick_maps(journey).items():
             self.canvases[name].show(shown, state, frame if name in scene.FRAMED else None)
         self.bits.show(colored_bits(journey), state)
-        accuracy = self._accuracy(point)
-        self.plots.show(journey, played, accuracy, state)
-        self.controls.status.value = self._told(point, accuracy)
-        self._explain(point, played, journey)
+        self._follow_up(point, played, journey)
 
     def receive(self, name: str, content: bytes) -> None:
         """Show a visitor's file, or say what is wrong with it."""
@@ -172,11 +169,12 @@ class Playground(widgets.VBox):
             self._subjects = {key: scene.subject_of(self.played, image, label)}  # the latest alone
         return self._subjects[key]
 
-    def _explain(self, point: Point, played: Played, journey: Journey) -> None:
-        """Have the map painted: at once where no event loop runs, else by a task that skips to the latest wish."""
+    def _follow_up(self, point: Point, played: Played, journey: Journey) -> None:
+        """Have curves and map drawn: at once where no event loop runs, else by a task that skips to the latest wish."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
+            self._draw_curves(point, played, journey)
             return self._paint_map(point, played, journey, scene.attribution_map(played, journey))
         self._wanted = point, played, journey
         if self._task is None or self._task.done():
@@ -184,12 +182,23 @@ class Playground(widgets.VBox):
 
     async def _follow(self) -> None:
         while self._wanted:
-            await asyncio.sleep(HEAD_START)
-            wish, self._wanted = self._wanted, None
             try:
+                wish = None
+                while wish is not self._wanted:  # a newer wish takes the place of one that has only its curves
+                    await asyncio.sleep(HEAD_STARTS[0])
+                    wish = self._wanted
+                    self._draw_curves(*wish)
+                    await asyncio.sleep(HEAD_STARTS[1])
+                self._wanted = None
                 self._paint_map(*wish, await asyncio.to_thread(scene.attribution_map, *wish[1:]))
             except Exception as error:  # nobody awaits this task in a notebook, so nobody else would hear
-                self.complain(f"the map could not be made: {error}")
+                self._wanted = None
+                self.complain(f"curves or map could not be made: {error}")
+
+    def _draw_curves(self, point: Point, played: Played, journey: Journey) -> None:
+        accuracy = self._accuracy(point)
+        self.plots.show(journey, played, accuracy, str(point))
+        self.controls.status.value = self._told(point, accuracy)
 
     def _paint_map(self, point: Point, played: Played, journey: Journey, shown: np.ndarray) -> None:
         self.canvases["map"].show(shown, str(point), scene.window_frame(played, point, journey.payload))
