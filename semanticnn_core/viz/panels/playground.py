@@ -177,6 +177,8 @@ class Playground(widgets.VBox):
             self._draw_curves(point, played, journey)
             return self._paint_map(point, played, journey, scene.attribution_map(played, journey))
         self._wanted = point, played, journey
+        if self._task is None:  # the page is given its figures with their content, or may miss the first of it
+            self._draw_curves(point, played, journey)
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._follow())
 
