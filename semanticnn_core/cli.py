@@ -283,7 +283,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(_explained(error), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        hint = "; it goes on from its last finished epoch with --resume" if hasattr(command, "resume") else ""
+        hint = "; the training goes on from its last finished epoch with --resume" if hasattr(command, "resume") else ""
         sys.exit(f"interrupted{hint}")
 
 
