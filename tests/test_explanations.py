@@ -16,6 +16,7 @@ from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.base import Offload
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import explanations as viz
+from semanticnn_core.viz import windows
 
 CLASSES = ("left", "right")
 
@@ -227,33 +228,33 @@ def test_summary_is_mean_and_standard_error():
     assert row["standard_error"] == pytest.approx(np.std([1, 2, 6], ddof=1) / 3**0.5)
 
 
-@pytest.mark.parametrize("window", viz.WINDOWS)
+@pytest.mark.parametrize("window", windows.WINDOWS)
 def test_windows_lie_where_the_codec_cuts(model, codec, split, window):
     feature = model.device(split.images)
-    boxes = viz.window_boxes(codec, feature, 0.25, window)
+    boxes = windows.window_boxes(codec, feature, 0.25, window)
     assert ((boxes >= 0) & (boxes <= 1)).all()
     assert (boxes[:, 2:] - boxes[:, :2]).allclose(torch.tensor(0.5, dtype=torch.float64))
     if window == "center":
         assert boxes[0].tolist() == [0.25, 0.25, 0.75, 0.75]
-    assert viz.share_inside(split.masks[0], (0, 0, 0.125, 1)) == 0.5
-    assert viz.share_inside(split.masks[0], (0.5, 0.5, 1, 1)) == 0
+    assert windows.share_inside(split.masks[0], (0, 0, 0.125, 1)) == 0.5
+    assert windows.share_inside(split.masks[0], (0.5, 0.5, 1, 1)) == 0
 
 
 def test_every_figure_paints(model, codec, split):
     images, masks, feature = split.images[:3], split.masks[:3], model.device(split.images[:3])
     maps = {"saliency": torch.rand(3, 8, 8), "mine": torch.randn(3, 8, 8)}
     table = truth.measure_explanations(model, split, methods=("saliency", "random"))
-    rows = [(window, 0.5, share, 0.9) for window in viz.WINDOWS for share in (0.4, 1.0)]
-    windows = pd.DataFrame(rows, columns=["window", "slice_ratio", "share_sent", "accuracy"])
+    rows = [(window, 0.5, share, 0.9) for window in windows.WINDOWS for share in (0.4, 1.0)]
+    accuracies = pd.DataFrame(rows, columns=["window", "slice_ratio", "share_sent", "accuracy"])
     shown = [
         viz.draw_maps(images, maps, masks),
         viz.draw_maps(images[:1], maps, over_images=False),
-        viz.draw_slicing(model, codec, images, 0.5, CLASSES, masks),
-        viz.draw_slicing(model, codec, images[:1], 0.5, CLASSES),
-        viz.draw_device_map(codec, images, feature, maps["mine"], masks),
+        windows.draw_slicing(model, codec, images, 0.5, CLASSES, masks),
+        windows.draw_slicing(model, codec, images[:1], 0.5, CLASSES),
+        windows.draw_device_map(codec, images, feature, maps["mine"], masks),
         viz.draw_truth(truth.summarize_explanations(table)),
         viz.draw_masking(viz.masking_table(model.edge, feature, split.labels[:3], maps, steps=4)),
-        viz.draw_windows(windows, 0.95),
+        windows.draw_windows(accuracies, 0.95),
     ]
     for figure in shown:
         canvas = FigureCanvasAgg(figure)

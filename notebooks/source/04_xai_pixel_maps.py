@@ -39,7 +39,7 @@ from semanticnn_core.tasks import SplitModel
 from semanticnn_core.training import load_checkpoint
 from semanticnn_core.training.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.training.importance import fit_importance
-from semanticnn_core.viz import comparisons, probes
+from semanticnn_core.viz import comparisons, probes, windows
 from semanticnn_core.viz import explanations as viz
 
 # %%
@@ -282,7 +282,7 @@ comparisons.gamma_table(accuracies) if accuracies is not None else None
 # For comparison, **energy** chooses the window with the strongest symbols, without any explanation.
 
 # %%
-viz.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
+windows.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
 
 # %% [markdown]
 # How good is the table? Third row: what it should have said, the positive part of the map, one value a code pixel.
@@ -290,7 +290,7 @@ viz.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
 
 # %%
 wanted = attribute(guide, feature, labels, steps=steps).scores
-viz.draw_device_map(codec, images[:3], feature[:3], wanted[:3], masks)
+windows.draw_device_map(codec, images[:3], feature[:3], wanted[:3], masks)
 
 # %% [markdown]
 # The receiver has to know where the window lies, or everything lands in the wrong place. That number travels through
@@ -321,8 +321,8 @@ for rate in (0.01, 0.05, 0.1):
 # %%
 ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
 judged = probes.first_items(data.test, 150 if fast else 1000)
-windows = comparisons.compare_windows(model, codec, *judged, ratios, 0.01, seed)
-viz.draw_windows(windows, probes.accuracy(model, *judged))
+compared = comparisons.compare_windows(model, codec, *judged, ratios, 0.01, seed)
+windows.draw_windows(compared, probes.accuracy(model, *judged))
 
 # %% [markdown]
 # At 1 all three send everything. Below it, a gain of more than twice its bar is what knowing where to look is worth.
@@ -333,9 +333,9 @@ viz.draw_windows(windows, probes.accuracy(model, *judged))
 # windows over the images checked above.
 
 # %% tags=["solution"]
-for window in viz.WINDOWS if "mask" in known else ():
-    boxes = viz.window_boxes(codec, seen, slice_ratio, window).tolist()
-    kept = torch.tensor([viz.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
+for window in windows.WINDOWS if "mask" in known else ():
+    boxes = windows.window_boxes(codec, seen, slice_ratio, window).tolist()
+    kept = torch.tensor([windows.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
     most = float((kept > 0.9).double().mean())
     print(f"{window:10} keeps {float(kept.mean()):.0%} of the digit, nine tenths or more in {most:.0%} of the images")
 
@@ -352,7 +352,7 @@ if interactive:
     many = data.test.take(24).__getitems__(list(range(24)))
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
 else:
-    shown = viz.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)
+    shown = windows.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)
     size, whole = (codec.payload_bytes(model.feature_shape, ratio) for ratio in (slice_ratio / 2, 1.0))
     print(f"{size} of {whole} bytes, and two more for a window that is not in the middle")
 shown

@@ -11,8 +11,8 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import share_sent
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.explanations import WINDOWS
 from semanticnn_core.viz.results import difference_table, paired_differences
+from semanticnn_core.viz.windows import WINDOWS
 
 
 def gamma_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -66,11 +66,12 @@ window.panel = {
   states: () => all("canvas[data-state]").map((each) => each.dataset.state),
   numbers: () => all(".widget-html-content").map((each) => each.textContent).join("\\n"),
   all: () => JSON.stringify([panel.pictures(), panel.states(), panel.numbers()]),
+  together: () => new Set(panel.states().filter(Boolean)).size < 2,  // no canvas is late, however long it takes
   async settled(quiet) {  // resolves when nothing has changed for so many milliseconds
     for (let last = panel.all(), since = performance.now(); performance.now() - since < quiet;) {
       await new Promise((resolve) => setTimeout(resolve, 80));
       const now = panel.all();
-      if (now !== last || panel.kernel()?.status === "busy") [last, since] = [now, performance.now()];
+      if (now !== last || panel.kernel()?.status === "busy" || !panel.together()) [last, since] = [now, performance.now()];
     }
   },
   notebook: () => window.jupyterapp?.shell.currentWidget,
@@ -178,7 +179,7 @@ class Watched:
         return self.page.evaluate("() => panel.states().filter(Boolean)")
 
     def settle(self) -> None:
-        """Wait until pictures and numbers stand still and the kernel is idle."""
+        """Wait until pictures and numbers stand still, all of the same values, and the kernel is idle."""
         self.page.evaluate("quiet => panel.settled(quiet)", QUIET)
 
     def wait_until(self, fits: Callable[[], bool], wish: str, seconds: float = 60.0) -> None:
