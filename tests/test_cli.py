@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from semanticnn_core import cli
+from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.training import load_checkpoint, loop
 from semanticnn_core.training.checkpoints import save_checkpoint
 
@@ -100,7 +101,7 @@ def test_a_value_out_of_range_is_refused_naming_the_field(command, named, capsys
 
 def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
     said = mistake("evaluate --checkpoint mobilenet", capsys)
-    assert said.startswith("error: no checkpoint 'mobilenet'") and cli.DEFAULT_CHECKPOINT in said
+    assert said.startswith("error: no checkpoint 'mobilenet'") and DEFAULT_CHECKPOINT in said
     assert "'flowers'" in mistake("train-base --dataset flowers", capsys)
     assert "at least 32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
     assert "'99'" in mistake("run 99", capsys)

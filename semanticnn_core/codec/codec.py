@@ -85,7 +85,15 @@ class SemanticCodec(nn.Module):
         progressive: pixels leave from the middle of the window outwards, not row by row; all channels of a pixel
         together.
         """
-        index = _pixels_last(self.quantizer.assign(self.encoder(self._checked(features))))  # (B, H, W, K)
+        index = self.quantizer.assign(self.encoder(self._checked(features)))
+        return self.pack_index(index, slice_ratio, window, progressive)
+
+    @torch.no_grad()
+    def pack_index(
+        self, index: Tensor, slice_ratio: float = 1.0, window: Window = "center", progressive: bool = False
+    ) -> Tensor:
+        """Return the payload of indices of centres, int64 (B, K, H, W): what `compress` does after the encoder."""
+        index = _pixels_last(index)  # (B, H, W, K)
         code, place = self.quantizer.encode(index), self.best_place(index, slice_ratio, window)
         rows, columns = (sliced_length(length, slice_ratio) for length in code.shape[1:3])
         corner = self._corners(*code.shape[1:3], slice_ratio, window)

@@ -71,7 +71,8 @@ window.panel = {
     for (let last = panel.all(), since = performance.now(); performance.now() - since < quiet;) {
       await new Promise((resolve) => setTimeout(resolve, 80));
       const now = panel.all();
-      if (now !== last || panel.kernel()?.status === "busy" || !panel.together()) [last, since] = [now, performance.now()];
+      const moving = now !== last || panel.kernel()?.status === "busy" || !panel.together();
+      if (moving) [last, since] = [now, performance.now()];
     }
   },
   notebook: () => window.jupyterapp?.shell.currentWidget,

@@ -1,0 +1,1 @@
+"""What the `semanticnn` command can do, one dataclass a command: its fields are the options."""

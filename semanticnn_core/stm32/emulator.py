@@ -1,0 +1,156 @@
+"""A Cortex-M in this process: Unicorn runs the firmware's ELF, counts its instructions and watches its memory."""
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from elftools.elf.elffile import ELFFile
+from torch import Tensor
+from unicorn import (
+    UC_ARCH_ARM,
+    UC_HOOK_BLOCK,
+    UC_MODE_MCLASS,
+    UC_MODE_THUMB,
+    UC_PROT_EXEC,
+    UC_PROT_READ,
+    UC_PROT_WRITE,
+    Uc,
+    UcError,
+)
+from unicorn.arm_const import (
+    UC_ARM_REG_LR,
+    UC_ARM_REG_PC,
+    UC_ARM_REG_R0,
+    UC_ARM_REG_R1,
+    UC_ARM_REG_SP,
+    UC_CPU_ARM_CORTEX_M3,
+    UC_CPU_ARM_CORTEX_M4,
+    UC_CPU_ARM_CORTEX_M7,
+)
+
+from semanticnn_core.stm32.build import Core
+
+MODELS = {"m7": UC_CPU_ARM_CORTEX_M7, "m4": UC_CPU_ARM_CORTEX_M4, "m3": UC_CPU_ARM_CORTEX_M3}
+FLASH, RAM, MEMORY = 0x08000000, 0x20000000, 128 * 1024
+"""The H750's flash and tightly coupled data memory: where they begin, and their bytes."""
+IMAGE, OUT, STOP = 0x60000000, 0x61000000, 0x62000000
+"""Beside the device's memory: the image that is pushed (read only), the bytes that leave, where functions return."""
+PAGES = 0x1000000, 0x10000, 0x1000
+PAINT = 0xA5
+
+
+class EmulationError(RuntimeError):
+    """The firmware did what it must not: reached outside its memory, or returned an error."""
+
+
+@dataclass
+class Profile:
+    """What running one image cost."""
+
+    instructions: int
+    by_function: dict[str, int] = field(default_factory=dict)
+
+
+class Emulator:
+    """A firmware ELF on an emulated Cortex-M with the H750's memory map.
+
+    Code is readable, data is not executable, and everything else is not there: an access outside raises
+    EmulationError. Instructions are counted a block at a time (a conditional one counts whether its condition held or
+    not).
+    """
+
+    def __init__(self, elf: Path, core: Core = "m7") -> None:
+        with elf.open("rb") as file:
+            image = ELFFile(file)
+            self.symbols = {each.name: each["st_value"] for each in image.get_section_by_name(".symtab").iter_symbols()}
+            segments = [each for each in image.iter_segments() if each["p_type"] == "PT_LOAD"]
+            loads = [(each["p_paddr"], each.data()) for each in segments if each["p_filesz"]]
+            sections = [each for each in image.iter_sections() if each["sh_flags"] & 2]  # SHF_ALLOC
+            self.flash_bytes = sum(len(data) for _, data in loads)
+            self.ram_bytes = sum(each["sh_size"] for each in sections if each["sh_addr"] >= RAM)
+            functions = image.get_section_by_name(".symtab").iter_symbols()
+            self._functions = sorted(
+                (each["st_value"] & ~1, each.name) for each in functions if each["st_info"]["type"] == "STT_FUNC"
+            )
+        if self.flash_bytes > MEMORY or self.ram_bytes > MEMORY:
+            raise EmulationError(f"{elf} takes {self.flash_bytes} bytes of flash and {self.ram_bytes} of RAM")
+        self.machine = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
+        self.machine.ctl_set_cpu_model(MODELS[core])
+        self.machine.mem_map(FLASH, MEMORY, UC_PROT_READ | UC_PROT_EXEC)
+        self.machine.mem_map(RAM, MEMORY, UC_PROT_READ | UC_PROT_WRITE)
+        self.machine.mem_map(IMAGE, PAGES[0], UC_PROT_READ)
+        self.machine.mem_map(OUT, PAGES[1], UC_PROT_READ | UC_PROT_WRITE)
+        self.machine.mem_map(STOP, PAGES[2], UC_PROT_READ | UC_PROT_EXEC)
+        for address, data in loads:
+            self.machine.mem_write(address, data)
+        self._call("Reset_Handler", until=self.symbols["main"] & ~1)
+
+    def run(self, images: Tensor) -> Tensor:
+        """Return the payloads, uint8 (B, n), that the firmware sends for images uint8 (B, 3, H, W)."""
+        return torch.stack([self._image(image) for image in images.permute(0, 2, 3, 1).contiguous()])
+
+    def profile(self, image: Tensor) -> Profile:
+        """Run one image uint8 (3, H, W) and count the instructions it takes, by function."""
+        counts: Counter[tuple[int, int]] = Counter()
+        self.machine.ctl_flush_tb()  # what was translated before would not be counted
+        hook = self.machine.hook_add(UC_HOOK_BLOCK, lambda _, address, size, __: counts.update(((address, size),)))
+        try:
+            self._image(image.permute(1, 2, 0).contiguous())
+        finally:
+            self.machine.hook_del(hook)
+        by_function: Counter[str] = Counter()
+        for (address, size), times in counts.items():
+            by_function[self._function(address)] += times * _instructions(bytes(self.machine.mem_read(address, size)))
+        return Profile(by_function.total(), dict(by_function.most_common()))
+
+    def stack_bytes(self, image: Tensor) -> int:
+        """Return the deepest stack, bytes, of one image uint8 (3, H, W): memory is painted first, and looked at."""
+        low = RAM + self.ram_bytes
+        free = RAM + MEMORY - low
+        self.machine.mem_write(low, bytes([PAINT]) * free)
+        self._image(image.permute(1, 2, 0).contiguous())
+        painted = bytes(self.machine.mem_read(low, free))
+        return free - (len(painted) - len(painted.lstrip(bytes([PAINT]))))
+
+    def _image(self, pixels: Tensor) -> Tensor:
+        """Send an image (H, W, 3) row by row; returns the bytes that left."""
+        self.machine.mem_write(IMAGE, pixels.numpy().tobytes())
+        self._call("snn_reset")
+        payload = b""
+        for row in range(len(pixels)):
+            payload += self._sent("snn_push_row", IMAGE + row * pixels[0].numel(), OUT)
+        payload += self._sent("snn_finish", OUT)
+        return torch.frombuffer(bytearray(payload), dtype=torch.uint8)
+
+    def _sent(self, function: str, *arguments: int) -> bytes:
+        count = self._call(function, *arguments)
+        if count >= 2**31:
+            raise EmulationError(f"{function} returned {count - 2**32}")
+        return bytes(self.machine.mem_read(OUT, count))
+
+    def _call(self, function: str, *arguments: int, until: int = STOP) -> int:
+        for register, value in zip((UC_ARM_REG_R0, UC_ARM_REG_R1), arguments, strict=False):
+            self.machine.reg_write(register, value)
+        self.machine.reg_write(UC_ARM_REG_SP, RAM + MEMORY)
+        self.machine.reg_write(UC_ARM_REG_LR, STOP | 1)
+        try:
+            self.machine.emu_start(self.symbols[function] | 1, until)
+        except UcError as error:
+            where = self.machine.reg_read(UC_ARM_REG_PC)
+            raise EmulationError(f"{function} stopped at {where:#010x} in {self._function(where)}: {error}") from error
+        return self.machine.reg_read(UC_ARM_REG_R0)
+
+    def _function(self, address: int) -> str:
+        place = bisect_right(self._functions, (address, "\uffff")) - 1
+        return self._functions[place][1] if place >= 0 else "?"
+
+
+def _instructions(code: bytes) -> int:
+    """Return how many Thumb-2 instructions a stretch of code holds: 11101, 11110 and 11111 begin one of two halves."""
+    count = at = 0
+    while at < len(code):
+        at += 4 if code[at + 1] >> 3 >= 0b11101 else 2
+        count += 1
+    return count

@@ -1,0 +1,44 @@
+"""Send the test vectors to a board over a serial port and compare what comes back: python test/send_vectors.py PORT
+
+Needs pyserial. The board runs test/uart_main.c.
+"""
+
+import sys
+from pathlib import Path
+
+import serial
+
+
+def answer(port: serial.Serial) -> bytes:
+    """Read one answer: pieces that begin with their length, 255 standing for 254 bytes and more to come."""
+    payload = b""
+    while True:
+        (length,) = port.read(1)
+        payload += port.read(min(length, 254))
+        if length < 255:
+            return payload
+
+
+def main() -> None:
+    """Compare all images' payloads, byte for byte."""
+    vectors = Path(__file__).resolve().parents[1] / "vectors"
+    sizes = dict(line.split("=") for line in (vectors / "sizes.txt").read_text().split())
+    size, length = int(sizes["image_size"]), int(sizes["payload_bytes"])
+    images, payloads = (vectors / "images.bin").read_bytes(), (vectors / "payloads.bin").read_bytes()
+    wrong = 0
+    with serial.Serial(sys.argv[1], 115200, timeout=10) as port:
+        for number in range(len(payloads) // length):
+            got = b""
+            for row in range(size):
+                start = (number * size + row) * 3 * size
+                port.write(images[start : start + 3 * size])
+                got += answer(port)
+            got += answer(port)
+            wanted = payloads[number * length : (number + 1) * length]
+            wrong += sum(a != b for a, b in zip(got, wanted, strict=True))
+            print(f"image {number}: {len(got)} bytes, {wrong} wrong so far")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The project folder for a board: generated tables beside the hand-written C, build files, test vectors, ONNX."""
+
+import shutil
+from pathlib import Path
+from string import Template
+
+from torch import Tensor
+
+from semanticnn_core.files import replacing
+from semanticnn_core.stm32.onnx_export import write_onnx
+from semanticnn_core.stm32.quantize import ExportError
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.tasks.split import SplitModel
+
+SOURCES = Path(__file__).parent / "firmware"
+LINE = 116
+"""Longest line of a table."""
+BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
+
+
+def write_project(
+    firmware: Firmware, out: Path, model: SplitModel, images: Tensor, about: str = "", force: bool = False
+) -> None:
+    """Write the project folder `out` for a board; nothing is left of it when that fails.
+
+    model: the task network whose device part is in the firmware; images: uint8 (B, 3, H, W), the test vectors.
+    about: a sentence on where the encoder comes from.
+    force: replace an earlier project. Any other folder that is not empty is refused with an ExportError.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not (out / "snn" / "snn_model.h").is_file():
+            raise ExportError(f"{out} holds something else than an exported project; name another folder")
+        if not force:
+            raise ExportError(f"{out} holds a project already; replace it with --force, or name another folder")
+    with replacing(out) as folder:
+        shutil.copytree(SOURCES, folder)
+        write_model(firmware, folder / "snn")
+        _write_vectors(firmware, folder / "vectors", images)
+        (folder / "onnx").mkdir()
+        write_onnx(model, firmware.codec, folder / "onnx", images)
+        _write_readme(firmware, folder / "README.md", len(images), about)
+        if out.exists():
+            shutil.rmtree(out)
+
+
+def write_model(firmware: Firmware, folder: Path) -> None:
+    """Write snn_model.h and snn_model.c, all that depends on the trained codec, into a folder."""
+    tables = firmware.tables()
+    sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
+    declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
+    (folder / "snn_model.h").write_text(
+        "/* Generated: sizes and tables of one trained encoder. */\n#ifndef SNN_MODEL_H\n#define SNN_MODEL_H\n\n"
+        f"#include <stdint.h>\n\n{sizes}\n\n{declared}\n\n#endif\n"
+    )
+    defined = "\n".join(_array(kind, name, each) for name, (kind, each) in tables.items())
+    (folder / "snn_model.c").write_text(
+        f'/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
+    )
+
+
+def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
+    """Return the bytes of everything the encoder keeps: `ram` and `flash`, what for each part."""
+    size = firmware.sizes
+    ram = {
+        "the latest image rows": 2 * size["STEM_KERNEL"] * size["IMAGE_ROW"],
+        "a feature row": size["FEATURE_ROW"],
+        "the unfinished vertical maximum": size["POOL"] * size["FEATURE_SIZE"] * size["STEM_CHANNELS"],
+        "sums of the encoder's convolution": 4 * size["CODE_ROWS"] * size["CODE_COLUMNS"] * size["CODE_PAIRED"],
+        "importance of the pixels": 4 * size["CODE_SIZE"] ** 2 * bool(size["PLACES"]),
+        "the packed code, until the window is chosen": size["BUFFER_BYTES"],
+    }
+    names = {
+        "stem_weight": "weights of the first layer, 16 bits",
+        "code_weight": "weights of the encoder's convolution, 8 bits",
+        "gamma": "GDN's weights, 16 bits",
+        "threshold": "thresholds between the centres",
+        "importance": "what the symbols say of importance",
+    }
+    flash: dict[str, int] = {}
+    for name, (kind, values) in firmware.tables().items():
+        what = names.get(name, "biases, multipliers, code words")
+        flash[what] = flash.get(what, 0) + BYTES[kind] * values.numel()
+    return {"ram": {what: count for what, count in ram.items() if count}, "flash": flash}
+
+
+def _array(kind: str, name: str, values: Tensor) -> str:
+    """Return a table as C, lines filled."""
+    suffix = {"uint64_t": "ULL", "int32_t": ""}.get(kind, "u" if kind.startswith("u") else "")
+    lines, line = [], ""
+    for value in values.flatten().tolist():
+        piece = f"{value}{suffix}, "
+        if len(line) + len(piece) > LINE:
+            lines.append(line)
+            line = ""
+        line += piece
+    # loads of two words at once need tables of small numbers to begin at a whole word
+    aligned = " __attribute__((aligned(4)))" if kind in ("int8_t", "int16_t") else ""
+    body = "\n".join(f"    {each.rstrip()}" for each in (*lines, line))
+    return f"const {kind} snn_{name}[{values.numel()}]{aligned} = {{\n{body}\n}};\n"
+
+
+def _write_vectors(firmware: Firmware, folder: Path, images: Tensor) -> None:
+    folder.mkdir()
+    (folder / "images.bin").write_bytes(rows_first(images))
+    (folder / "payloads.bin").write_bytes(firmware.payload(images).numpy().tobytes())
+    sizes = {"images": len(images), "image_size": images.shape[-1], "payload_bytes": firmware.payload_bytes}
+    (folder / "sizes.txt").write_text("".join(f"{name}={value}\n" for name, value in sizes.items()))
+
+
+def rows_first(images: Tensor) -> bytes:
+    """Return images uint8 (B, 3, H, W) as a camera gives them: row by row, red, green and blue of each pixel."""
+    return images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+
+
+def _write_readme(firmware: Firmware, path: Path, vectors: int, about: str) -> None:
+    memory = memory_map(firmware)
+    lines = ["| what | bytes of RAM |", "|---|---|"]
+    lines += [f"| {what} | {count:,} |" for what, count in memory["ram"].items()]
+    lines += [f"| **static RAM** | **{sum(memory['ram'].values()):,}** |", ""]
+    lines += ["| what | bytes of flash |", "|---|---|"]
+    lines += [f"| {what} | {count:,} |" for what, count in memory["flash"].items()]
+    lines += [f"| **tables** | **{sum(memory['flash'].values()):,}** |"]
+    chosen = firmware.places is not None
+    when = (
+        "The window of the code that matters most is chosen when all rows have come, so every byte leaves in "
+        "`snn_finish`; the first two say where the window lies, protected."
+        if chosen
+        else f"Bytes leave as soon as they are known: `snn_push_row` writes at most {firmware.sizes['PUSH_BYTES']} at "
+        "once, mostly none; `snn_finish` adds the last bits where they fill no byte."
+    )
+    text = Template(path.read_text()).substitute(
+        about=about or "Generated from a trained codec.",
+        payload_bytes=firmware.payload_bytes,
+        image_size=firmware.encoder.image_size,
+        vectors=vectors,
+        memory="\n".join(lines),
+        when=when,
+    )
+    path.write_text(text)

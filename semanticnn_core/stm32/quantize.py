@@ -1,0 +1,182 @@
+"""From the trained float encoder to integers: folding, calibration, rounding, and the proof that nothing overflows."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.stm32.integer import LARGEST_FEATURE, LARGEST_LATENT, IntegerEncoder, IntegerLayer
+from semanticnn_core.tasks.split import PixelNormalize, SplitModel
+from semanticnn_core.training.checkpoints import check_exportable
+
+CALIBRATION_IMAGES = 256
+HEADROOM = 1.25
+"""How far beyond the largest value met in calibration a latent may lie before it saturates."""
+WORD = 2**31 - 1
+"""Largest number of a signed 32-bit register."""
+
+
+class ExportError(ValueError):
+    """This network or codec cannot become firmware; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class FloatStem:
+    """The float device part, taken to pieces and folded: pixel less zero point → convolution → activation → pool."""
+
+    normalize: PixelNormalize
+    conv: nn.Conv2d
+    weight: Tensor
+    bias: Tensor
+    top: float
+    pool: bool
+
+
+@torch.no_grad()
+def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) -> IntegerEncoder:
+    """Return the integer encoder of a task network's device part and a codec.
+
+    images: uint8 (B, 3, H, W), a few hundred like those the device will see; they fix the ranges of feature (where its
+    activation leaves it open) and latent.
+    Raises ExportError for what no firmware can be made of, and when a sum could overflow.
+    """
+    if images.dtype != torch.uint8 or images.dim() != 4 or len(images) == 0 or images.shape[1] != 3:
+        raise ExportError(f"calibration images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
+    check_exportable(codec)
+    stem, encoder = float_stem(model), codec.encoder
+    _check_sizes(model, codec, stem)
+    features = [model.device(part.to(model.place)) for part in images.split(64)]
+    top = stem.top if math.isfinite(stem.top) else max(float(part.max()) for part in features)
+    if not top > 0:
+        raise ExportError("the feature is zero for every calibration image: the stem is dead; train the network first")
+    feature_step = top / LARGEST_FEATURE
+    zero_point = stem.normalize.zero_point.double().flatten().round().long().cpu()
+    span = torch.maximum(zero_point, 255 - zero_point).double()
+    stem_layer = _layer(stem.weight, stem.bias, span, LARGEST_LATENT, feature_step, stem.conv.stride[0], "stem")
+    largest = max(float(encoder.conv(encoder.padded(part)).abs().max()) for part in features)
+    conv = encoder.conv
+    weight = conv.weight.double().cpu() * feature_step
+    inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)
+    code_layer = _layer(
+        weight, conv.bias.double().cpu(), inputs, 127, HEADROOM * largest / LARGEST_LATENT, conv.stride[0], "encoder"
+    )
+    gamma, beta, norm_shift, thresholds, square_shift = _quantizer(codec, code_layer.step)
+    return IntegerEncoder(
+        image_size=model.image_size,
+        zero_point=zero_point,
+        stem=stem_layer,
+        stem_padding=stem.conv.padding[0],
+        pool=stem.pool,
+        code=code_layer,
+        margin=encoder.margin,
+        gamma=gamma,
+        beta=beta,
+        norm_shift=norm_shift,
+        thresholds=thresholds,
+        square_shift=square_shift,
+    )
+
+
+def float_stem(model: SplitModel) -> FloatStem:
+    """Take the device part to pieces; refuse what the firmware has no code for."""
+    layers = list(model.device.children()) if isinstance(model.device, nn.Sequential) else [model.device]
+    pool = len(layers) == 5
+    wanted = (PixelNormalize, nn.Conv2d, nn.BatchNorm2d, (nn.ReLU, nn.ReLU6), nn.MaxPool2d)[: max(4, len(layers))]
+    if len(layers) not in (4, 5) or not all(map(isinstance, layers, wanted)):
+        found = ", ".join(type(layer).__name__ for layer in layers)
+        raise ExportError(
+            f"the device part is {found}; the firmware has code for PixelNormalize, Conv2d, BatchNorm2d, ReLU or ReLU6 "
+            "and perhaps MaxPool2d: cut the network after its first layer"
+        )
+    normalize, conv, norm, activation = layers[:4]
+    square = conv.kernel_size[0] == conv.kernel_size[1] and conv.padding == (conv.padding[0],) * 2
+    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
+    if not (square and plain and conv.stride == (2, 2) and conv.in_channels == 3):
+        raise ExportError(f"the firmware's first layer is a square convolution of stride 2 over RGB, got {conv}")
+    if pool and (layers[4].kernel_size, layers[4].stride, layers[4].padding) != (3, 2, 1):
+        raise ExportError(f"the firmware's max-pool is 3×3 with stride 2 and padding 1, got {layers[4]}")
+    if norm.running_var is None:
+        raise ExportError("the batch norm keeps no running statistics, so that it cannot be folded; train it with them")
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    bias = norm.bias - norm.running_mean * gain + (0 if conv.bias is None else conv.bias * gain)
+    weight = conv.weight * gain[:, None, None, None] / normalize.std  # (C, 3, k, k) · (3, 1, 1)
+    top = 6.0 if isinstance(activation, nn.ReLU6) else math.inf
+    return FloatStem(normalize, conv, weight.double().cpu(), bias.double().cpu(), top, pool)
+
+
+def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> None:
+    conv, stride = stem.conv, 2 * (2 if stem.pool else 1) * codec.encoder.stride
+    if codec.config.feature_channels != conv.out_channels:
+        raise ExportError(
+            f"the codec is for features of {codec.config.feature_channels} channels, the device part has "
+            f"{conv.out_channels}; export a codec with the network that it was trained on"
+        )
+    if conv.out_channels % 4:
+        raise ExportError(f"the firmware reads channels by fours; the device part has {conv.out_channels}")
+    if model.image_size % stride:
+        near = round(model.image_size / stride) * stride
+        raise ExportError(
+            f"images of {model.image_size} px are no whole number of strides of {stride} px (stem, pool and encoder "
+            f"together); use {near} px"
+        )
+    size = model.image_size // 2
+    if model.feature_shape[1:] != (size // (2 if stem.pool else 1),) * 2:
+        raise ExportError(
+            f"the stem makes features {model.feature_shape[1:]} of {model.image_size} px; the firmware needs a padding "
+            f"that halves the size exactly, got {conv.padding[0]} for a kernel of {conv.kernel_size[0]}"
+        )
+
+
+def _layer(
+    weight: Tensor, bias: Tensor, inputs: Tensor, limit: int, step: float, stride: int, name: str
+) -> IntegerLayer:
+    """Round a convolution, float64 (outputs, inputs, k, k), over whole-number inputs, to integers.
+
+    inputs: largest magnitude of each input channel; limit: largest weight; step: worth of an output step, the finest
+    that is wanted. No sum can exceed 31 bits: a channel whose bias or weights would make it so gets coarser steps.
+    """
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise ExportError(f"the {name}'s weights are not finite; the training diverged")
+    reach = (weight.abs() * inputs[:, None, None]).sum((1, 2, 3)) + bias.abs()  # largest sum in the float network
+    rounding = float(inputs.sum()) * weight[0, 0].numel() / 2 + 1
+    steps = torch.maximum(weight.abs().amax((1, 2, 3)) / limit, reach / (WORD - rounding)).clamp_min(1e-30)
+    step = max(step, 4.01 * float(steps.max()))  # ratios below 1/4 leave room for a shift above 32
+    whole, constant = (weight / steps[:, None, None, None]).round().long(), (bias / steps).round().long()
+    bound = (whole.abs() * inputs.long()[:, None, None]).sum((1, 2, 3)) + constant.abs()
+    ratio = steps / step
+    shift = min(62, math.floor(math.log2(WORD / float(ratio.max()))))
+    multiplier = (ratio * 2.0**shift).round().long()
+    if rounding >= WORD or int(bound.max()) > WORD or int(whole.abs().max()) > limit:
+        raise ExportError(f"a sum of the {name} could reach {int(bound.max())}, beyond 31 bits; use a smaller kernel")
+    if not 33 <= shift <= 62 or int(multiplier.max()) > WORD:
+        raise ExportError(f"the {name}'s outputs need a shift of {shift}, outside 33 to 62; retrain the codec")
+    return IntegerLayer(whole, constant, multiplier, shift, stride, step)
+
+
+def _quantizer(codec: SemanticCodec, step: float) -> tuple[Tensor, Tensor, int, Tensor, int]:
+    """Return GDN, PReLU and thresholds in integers, for a latent in steps: gamma, beta, shift, thresholds, shift.
+
+    Each channel's norm has units of its own (fine enough for 16-bit weights, coarse enough to stay below 2^53), which
+    its thresholds make up for.
+    """
+    gdn, encoder = codec.encoder.gdn, codec.encoder
+    gamma, beta = gdn.gamma.double().cpu() * step**2, gdn.beta.double().cpu()
+    slope, levels = encoder.prelu.slope.double().cpu()[:, None], codec.quantizer.levels.double().cpu()
+    largest = (LARGEST_LATENT + 1) ** 2
+    unit = torch.maximum(gamma.amax(1) / 65535, (beta + gamma.sum(1) * largest) / 2**52)
+    weights, constants = (gamma / unit[:, None]).round().long(), (beta / unit).round().long()
+    bound = int((weights.sum(1) * largest + constants).max())
+    norm_shift = max(0, bound.bit_length() - 31)
+    limits = (levels[1:] + levels[:-1]) / 2 / float(encoder.scale)  # (n − 1,)
+    limits = torch.where(limits < 0, limits / slope, limits)  # (K, n − 1)
+    exact = limits * limits.abs() * (unit * 2.0**norm_shift / step**2)[:, None]
+    square_shift = min(32, math.floor(math.log2((WORD - 1) / float(exact.abs().max().clamp_min(1e-9)))))
+    thresholds = (exact * 2.0**square_shift).round().long()
+    if bound >= 2**63 or square_shift < 0 or int(thresholds.abs().max()) > WORD:
+        raise ExportError(
+            f"the thresholds between centres reach {float(limits.abs().max()):g} before PReLU, too far for 32 bits; "
+            f"the smallest slope is {float(slope.min()):g}: train longer, or with another seed"
+        )
+    return weights, constants, norm_shift, thresholds, square_shift
