@@ -41,6 +41,7 @@ STYLE = """
 main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; }
 nav { padding-left: var(--jp-cell-prompt-width); }
+.jp-OutputArea-output pre { font-family: var(--jp-code-font-family-default, monospace), monospace; }
 math { font-size: 1.08em; font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math[display="block"] { margin: 0.8em 0; }
 mtd[columnalign="left"] { text-align: left; padding-left: 0.15em; }

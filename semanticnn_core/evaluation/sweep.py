@@ -1,6 +1,7 @@
 """Accuracy over bit error rate × slice ratio × channel seed, as one tidy table."""
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import pandas as pd
 import torch
@@ -68,19 +69,35 @@ def sweep(
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
-    rows = []
-    code = codec.code_shape(model.feature_shape)
+    code, bers = codec.code_shape(model.feature_shape), tuple(bers)
     clean = clean_logits(model, split).argmax(1)
+    tables = []
     for slice_ratio in slice_ratios:
-        system = SemanticNN(model, codec, slice_ratio, name, window)
-        share = share_sent(code[1], code[2], slice_ratio)
-        for ber in bers:
-            for seed in range(seeds):
-                point = {"system": name, "ber": ber, "slice_ratio": slice_ratio, "window": window}
-                rows.append(
-                    point | {"share_sent": share, "seed": seed} | measure(system, model, split, ber, seed, clean)
-                )
-    return pd.DataFrame(rows)
+        table = sweep_systems([SemanticNN(model, codec, slice_ratio, name, window)], model, split, bers, seeds, clean)
+        table.insert(2, "slice_ratio", slice_ratio)
+        table.insert(3, "window", window)
+        table.insert(4, "share_sent", share_sent(code[1], code[2], slice_ratio))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def sweep_systems(
+    systems: Iterable[OffloadSystem],
+    model: SplitModel,
+    split: ImageSplit,
+    bers: Iterable[float],
+    seeds: int = 3,
+    clean: Tensor | None = None,
+) -> pd.DataFrame:
+    """Measure systems over bit error rates and channel seeds; one row a point: system, ber, seed, and measures.
+
+    The same seed gives all systems of one payload length the same flips. clean: see `measure`.
+    """
+    clean = clean_logits(model, split).argmax(1) if clean is None else clean
+    return pd.DataFrame(
+        {"system": system.name, "ber": ber, "seed": seed} | measure(system, model, split, ber, seed, clean)
+        for system, ber, seed in product(systems, tuple(bers), range(seeds))
+    )
 
 
 def summarize(table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_ratio", "window")) -> pd.DataFrame:

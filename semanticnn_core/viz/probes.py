@@ -1,6 +1,6 @@
 """Looking into the codec: one image's way through it, and tables of what many images suffer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -49,11 +49,20 @@ class Journey:
 
 @torch.no_grad()
 def send(
-    model: SplitModel, codec: SemanticCodec, image: Tensor, ber: float, seed: int = 0, slice_ratio: float = 1.0
+    model: SplitModel,
+    codec: SemanticCodec,
+    image: Tensor,
+    ber: float,
+    seed: int = 0,
+    slice_ratio: float = 1.0,
+    encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Journey:
-    """Send one image uint8 (3, H, W), as real bytes, through a binary symmetric channel drawn with `seed`."""
+    """Send one image uint8 (3, H, W), as real bytes, through a binary symmetric channel drawn with `seed`.
+
+    encode: what turns images (B, 3, H, W) into payloads uint8 (B, n) instead of the codec's own encoder.
+    """
     feature = model.device(image[None])
-    payload = codec.compress(feature, slice_ratio)
+    payload = encode(image[None]) if encode else codec.compress(feature, slice_ratio)
     arrived = BinarySymmetric(ber, seed)(payload)
     received = codec.decompress(arrived, ber, feature.shape[1:], slice_ratio)
     clean, answer = (model.edge(each).softmax(1)[0] for each in (feature, received))

@@ -1,6 +1,6 @@
 """Live panels: move the bit error rate and see what becomes of a feature, a payload and an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
@@ -114,7 +114,10 @@ def _channel_errors(journey: Journey) -> list[float]:
 
 
 class OffloadPanel(_LinkPanel):
-    """Notebook 03: image, received feature, payload with its flipped bits, and the edge's answer."""
+    """Notebook 03: image, received feature, payload with its flipped bits, and the edge's answer.
+
+    encode: what makes the payloads instead of the codec's encoder, at `slice_ratio` alone (notebook 05: the firmware).
+    """
 
     def __init__(
         self,
@@ -124,10 +127,11 @@ class OffloadPanel(_LinkPanel):
         classes: Sequence[str],
         ber: float = 0.05,
         slice_ratio: float = 1.0,
+        encode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(model, codec, images, ber)
-        self.classes = classes
-        stops = ratio_stops(model, codec, slice_ratio)
+        self.classes, self.encode = classes, encode
+        stops = [(f"{slice_ratio:g}", slice_ratio)] if encode else ratio_stops(model, codec, slice_ratio)
         self.slice_ratio = widgets.SelectionSlider(
             options=stops, value=slice_ratio, description="slice ratio", **slider_look()
         )
@@ -141,7 +145,7 @@ class OffloadPanel(_LinkPanel):
             height=230, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
             xaxis={"title": "class", "type": "category"}, yaxis={"title": "probability, %", "range": [0, 100]},
         )  # fmt: skip
-        controls = (self.ber, self.image, self.seed, self.slice_ratio)
+        controls = (self.ber, self.image, self.seed, *([] if encode else [self.slice_ratio]))
         pictures = widgets.HBox(list(self.canvases.values()))
         self.chances: go.Figure = figure
         self.watch(*controls)
@@ -150,7 +154,7 @@ class OffloadPanel(_LinkPanel):
 
     def update(self) -> None:
         ratio, image = self.slice_ratio.value, self.pictures[self.image.value]
-        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, ratio)
+        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, ratio, self.encode)
         mean = journey.sent.mean(0)
         low, high = float(mean.min()), float(mean.max())
         self.canvases["image"].show(pixels(image))

@@ -134,10 +134,11 @@ STAGE void add_feature_row(int32_t sums[SNN_CODE_COLUMNS][SNN_CODE_PAIRED], int 
     }
 }
 
-/* Turn one latent pixel's sums into symbols and append them: GDN, PReLU and the nearest centre, by comparisons.
+/* Turn one latent pixel's sums into symbols and append them: GDN, PReLU, the nearest centre.
  *
- * With x the convolution's output, the symbol is the number of thresholds t below PReLU(x / √(β + Σ γ·x²)). Both sides
- * squared with their signs, that is x·|x| > t·|t| · (β + Σ γ·x²): no root, no division, and PReLU is in the t. */
+ * With x the convolution's output, the symbol is the number of thresholds t that are below
+ * PReLU(x / √(β + Σ γ·x²)). Both sides squared with their signs: x·|x| > t·|t| · (β + Σ γ·x²).
+ * No root, no division, and PReLU is in the t. */
 STAGE void send_pixel(const int32_t *sums, int y, int x)
 {
     int32_t latent[SNN_CODE_CHANNELS];
@@ -205,7 +206,7 @@ int snn_push_row(const uint8_t *rgb, uint8_t *out)
 #endif
     load_row(rgb);
     s.rows++;
-    /* The stem's rows whose last image row this is: every second row one, the last image row all that remain. */
+    /* The stem's rows that this completes: every second time one, the last time all that remain. */
     const int done = s.rows + SNN_STEM_PADDING - SNN_STEM_KERNEL;
     const int last = s.rows == SNN_IMAGE_SIZE ? SNN_STEM_SIZE - 1 : done < 0 || done % 2 ? -1 : done / 2;
     const int first = s.rows == SNN_IMAGE_SIZE ? (done + 1) / 2 : last;

@@ -1,0 +1,278 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · STM32 export: the device side as C, proven without a board
+#
+# So far a PC played the weak device. A microcontroller has a few hundred kilobytes of memory, likes whole numbers,
+# and gets its image from a camera row by row. Can it do its part at all, in how much memory and time, and do its
+# bytes mean the same at the edge? Here the trained encoder becomes integers, then C, then a program on an emulated
+# Cortex-M7, and every step is compared with the one before.
+
+# %% tags=["parameters"]
+seed = 0
+profile = "fast"
+interactive = True
+out_dir = "runs/notebooks/05_stm32_export"
+dataset = "scene_digits"
+checkpoint = "mobilenet_v2-scene_digits"
+ber = 0.05
+slice_ratio = 1.0
+window = "center"
+
+# %%
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from semanticnn_core.datasets import load_dataset
+from semanticnn_core.evaluation.sweep import sweep_systems
+from semanticnn_core.stm32 import onnx_export
+from semanticnn_core.stm32.build import build, toolchains, zig
+from semanticnn_core.stm32.check import check_project
+from semanticnn_core.stm32.emulator import Emulator
+from semanticnn_core.stm32.estimates import Assumptions, estimate
+from semanticnn_core.stm32.project import memory_map, write_project
+from semanticnn_core.stm32.quantize import quantize_encoder
+from semanticnn_core.stm32.system import IntegerSemanticNN
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.training import load_checkpoint
+from semanticnn_core.viz import figures, probes
+from semanticnn_core.viz import firmware as viz
+
+# %%
+from semanticnn_core.viz.style import use_style
+
+use_style()
+published = load_checkpoint(checkpoint)
+model, codec = published.model, published.codec
+data = load_dataset(dataset, image_size=model.image_size)
+fast = profile == "fast"
+images = data.test.take(100 if fast else 1000).images
+
+# %% [markdown]
+# ## From float to integers
+#
+# A convolution is a sum of products. With whole numbers for weights and inputs the sum is exact, as long as it fits
+# its register, and what it is worth is known: one step of the weight times one step of the input. Only when a result
+# becomes the next layer's input must it be rounded. Three roundings, then, in the whole encoder:
+#
+# 1. **weights**, once, before anything runs: 16 bits in the first layer (batch norm and the pixels' scale folded in),
+#    8 bits in the encoder, a scale of its own for every channel;
+# 2. the **feature**, 8 bits from 0 to the activation's top;
+# 3. the **latent**, the convolution's output, 16 bits.
+#
+# To bring a sum into the next layer's steps it is multiplied by a whole number $m$ and shifted: $(\text{sum}\cdot m +
+# 2^{S-1}) \gg S$, rounded once. A few hundred training images say how large feature and latent get; then the largest
+# sum that *any* image could cause is computed, and an encoder that could overflow is refused.
+
+# %%
+encoder = quantize_encoder(model, codec, data.train.take(256).images)
+shapes = {"first layer": encoder.stem, "encoder's convolution": encoder.code}
+pd.DataFrame(
+    {name: {"outputs × inputs × kernel": " × ".join(map(str, layer.weight.shape[:3])), "shift S": layer.shift,
+            "largest weight": int(layer.weight.abs().max()), "one output step is worth": f"{layer.step:.2g}"}
+     for name, layer in shapes.items()}
+).T  # fmt: skip
+
+# %% [markdown]
+# What do these roundings do? On the left the image, then how far the integers are from the float network at each
+# place, in steps of their own. The last column counts the symbols that come out differently.
+
+# %%
+viz.draw_rounding(model, codec, encoder, images[:3])
+
+# %% [markdown]
+# The feature is off by a quarter of a step on average wherever it is not zero: that is what rounding means. Where do
+# symbols change? Not where the errors are largest, but where a latent was close to a threshold anyway: two centres
+# were about equally right.
+
+# %%
+viz.draw_margins(model, codec, encoder, images)
+
+# %%
+symbols, exact = encoder(images), codec.quantizer.assign(codec.encoder(model.device(images)))
+apart = (symbols - exact).abs()
+print(f"{float((apart == 0).double().mean()):.2%} of {apart.numel():,} symbols are the same; ", end="")
+print(f"{int((apart == 1).sum()):,} differ by one step, {int((apart > 1).sum())} by more")
+
+# %% [markdown]
+# ## No root, no division
+#
+# GDN divides by a square root, which a small core has to do in software. But nobody needs the quotient: it is only
+# compared with the thresholds between the centres. Compare squares, with their signs, instead:
+#
+# $$\frac{x}{\sqrt{\beta + \sum_j \gamma_j x_j^2}} > t \quad\Longleftrightarrow\quad
+# x\,|x| > t\,|t| \cdot \Big(\beta + \sum_j \gamma_j x_j^2\Big)$$
+#
+# PReLU only stretches the negative side, so it moves the negative thresholds once and for all. This is why training
+# kept the centres sorted and the slopes positive. The C is as short as the formula:
+
+# %%
+viz.c_function("send_pixel")
+
+# %% [markdown]
+# **Exercise 1.** Why is the loop over the thresholds a bisection and not a count, and how often does it run for 64
+# centres? What would go wrong with a negative slope?
+#
+# ## Row by row
+#
+# A network library runs layer by layer: it holds a layer's whole input and its whole output. But a row of the feature
+# needs only as many image rows as the kernel is high, and a row of the code only adds up feature rows. So rows go in,
+# and nothing is kept that is not needed again.
+
+# %%
+firmware = Firmware(encoder, codec, model.feature_shape, slice_ratio, window)
+memory = memory_map(firmware)
+image_bytes = 3 * model.image_size**2
+most = image_bytes + encoder.stem.weight.shape[0] * (model.image_size // 2) ** 2  # the first layer's in and out
+viz.draw_memory(memory["ram"], {"layer by layer, 32-bit floats": 4 * most, "…, 8 bits": most})
+
+# %% [markdown]
+# The image itself is never in memory; a few of its rows are. This function is all that a camera driver calls:
+
+# %%
+viz.c_function("snn_push_row")
+
+# %% [markdown]
+# ## Run it
+#
+# The project folder that a firmware engineer gets has the C, tables with this codec's numbers, build files for
+# STM32CubeIDE, CMake and PlatformIO, test vectors, and ONNX models for ST's own tools. `semanticnn export` writes the
+# same from the command line. A compiler that came with pip makes a program of it, and an emulator, in this very
+# process, runs that program as a Cortex-M7 would: with the H750's memory map, where a step outside is an error.
+
+# %%
+project = Path(out_dir) / "firmware"
+write_project(firmware, project, model, images[:4], f"For the checkpoint `{checkpoint}`.", force=True)
+result = check_project(project, firmware, images[: 20 if fast else 200])
+differ = {name: f"{count} bytes differ" for name, count in result["witnesses"].items()}
+pd.Series(differ, name="against PyTorch").to_frame()
+
+# %%
+print(f"{result['images']} images × {result['payload_bytes']} bytes; RAM {result['ram_bytes']:,} + stack ", end="")
+print(f"{result['stack_bytes']:,} bytes, flash {result['flash_bytes']:,}, {result['instructions']:,} instructions")
+
+# %% [markdown]
+# Every compiler and emulator that this machine has was asked. Not one bit differs: that is what integers are for.
+# Floating point gives other last digits with another compiler or another order of sums, and a symbol near its
+# threshold then flips.
+#
+# ## Does it still mean the same?
+#
+# Bytes equal to the *integer* encoder say nothing about the network's answers. So send both encoders' bytes through
+# the same bit errors and look at how often the edge is right.
+
+# %%
+emulator = Emulator(build(project, zig()))
+judged = data.test.take(300 if fast else None)
+systems = [SemanticNN(model, codec, slice_ratio, "floats", window), IntegerSemanticNN(model, firmware, "integers")]
+accuracy = sweep_systems(systems, model, judged, (0, 0.01, 0.05))
+table = accuracy.pivot_table(index=["ber", "seed"], columns="system", values="accuracy")
+table["difference"] = table["integers"] - table["floats"]
+(100 * table.groupby("ber").agg(["mean", "std"])).round(2)
+
+# %% [markdown]
+# One image more or less is what a change of a percent or two of the symbols comes to. Move the error rate and watch
+# the firmware's own bytes: every move runs the program in the emulator again.
+
+# %%
+if interactive:
+    from semanticnn_core.viz.panels.channel import OffloadPanel
+
+    shown = OffloadPanel(model, codec, images[:24], data.classes, ber, slice_ratio, emulator.run)
+else:
+    rates = (0.0, 0.01, 0.05, 0.1, 0.2)
+    rows = {f"image {number}": [probes.send(model, codec, images[number], rate, seed, slice_ratio, emulator.run)
+            for rate in rates] for number in (5, 7, 8)}  # fmt: skip
+    shown = figures.draw_grid(rows, data.classes)
+shown
+
+# %% [markdown]
+# ## Where the instructions go
+#
+# The emulator counts every instruction it executes. Two multiplications at once (`smlad`) is the best this core can
+# do, so half an instruction a multiplication is the floor; loads, the weights' unpacking and the loops come on top.
+
+# %%
+profiles = {each.name: Emulator(build(project, each)).profile(images[0]) for each in toolchains()}
+viz.draw_profile(profiles, encoder.macs)
+
+# %% [markdown]
+# **Exercise 2.** Only the middle of the code is sent at a slice ratio below 1. What does the firmware save? And why
+# does an adaptive window save bytes but no work?
+
+# %% tags=["solution"]
+costs = {}
+for ratio, place in ((1.0, "center"), (0.5, "center"), (0.5, "importance")):
+    other = replace(firmware, slice_ratio=ratio, window=place)
+    write_project(other, project.with_name("exercise"), model, images[:1], force=True)
+    sliced = Emulator(build(project.with_name("exercise"), zig()))
+    found = other.payload_bytes, sliced.profile(images[0]).instructions, sliced.ram_bytes
+    costs[f"{place}, {ratio:g}"] = dict(zip(("bytes", "instructions", "RAM"), found, strict=True))
+pd.DataFrame(costs).T
+
+# %% [markdown]
+# **Exercise 3.** A Cortex-M3 has no `smlad`. The same C then takes its portable loops. How many instructions more?
+
+# %% tags=["solution"]
+programs = {core: Emulator(build(project, zig(), core), core) for core in ("m7", "m4", "m3")}
+taken = pd.Series({core: each.profile(images[0]).instructions for core, each in programs.items()}, name="instructions")
+taken.to_frame().assign(times=taken / taken["m7"]).round(2)
+
+# %% [markdown]
+# ## Time and energy: estimates
+#
+# No board was measured. Instructions are counted, the rest is assumed, and the assumptions stand here to be replaced:
+# how many cycles an instruction takes, what chip and radio draw, how fast the link is. What is compared: our way;
+# sending the image as it is; and sending the whole feature after the first layer.
+
+# %%
+given = Assumptions()
+stem = result["instructions_by_function"].get("stem_row", 0)
+ways = {
+    "encode, send the payload": (result["instructions"], firmware.payload_bytes),
+    "send the image, 8 bits": (0, image_bytes),
+    "first layer, send its feature, 8 bits": (stem, math.prod(model.feature_shape)),
+}
+print(given)
+estimate(ways, given)
+
+# %% [markdown]
+# On such a link it is the bytes that cost: the plain image is in the air for most of a second. Once they are few,
+# computing becomes the larger part of the energy. How fast, or how frugal, must a link be before sending the plain
+# image wins? And what if the microcontroller has to wait for the radio, awake?
+#
+# ## The other road: ONNX
+#
+# ST's tools take an ONNX model and generate their own code. The project holds the encoder in that form too, in
+# floating point and with 8-bit convolutions. Same network, same images: how many symbols agree with the float
+# encoder?
+
+# %%
+some, agreement = images[:50], {}
+for name, file in (("ONNX, float", onnx_export.FLOAT), ("ONNX, int8", onnx_export.INT8)):
+    latent = onnx_export.run_onnx(project / "onnx" / file, some)
+    agreement[name] = float((codec.quantizer.assign(latent) == exact[:50]).double().mean())
+agreement["our integers"] = float((symbols[:50] == exact[:50]).double().mean())
+pd.Series(agreement, name="symbols as in PyTorch, %").mul(100).round(2).to_frame()
+
+# %% [markdown]
+# Eight bits everywhere round the latent itself, whose steps then matter; ours keeps 16 bits where they cost nothing.
+# And ONNX says nothing about the order of rows: a tool that runs layer by layer needs the memory of the grey bars
+# above.
+#
+# **Exercise 4.** Export at your own codec's size: `semanticnn export --checkpoint … --out firmware --check`. Which
+# table dominates the flash, and what would you change in the codec to halve it?

@@ -1,0 +1,219 @@
+"""The firmware's claims, measured: bytes that differ, memory, instructions, symbols and accuracy.
+
+    .venv/bin/python tests/benchmarks/firmware.py
+    .venv/bin/python tests/benchmarks/firmware.py --parts bytes --images 20
+
+`bytes`: every compiler and emulator against the integer encoder, both backbones at 64 and 128 px on SceneDigits
+images (brought to size), and random models on this machine. `costs`: memory and instructions, ResNet-50 at 128, 224 and
+448 px, MobileNetV2 at 64 px. `symbols`, `accuracy`: the shipped checkpoint against its float encoder, the whole test
+split. ResNet-50's weights are random, its batch norms and codec calibrated: instructions do not depend on weights.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import torch
+import tyro
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.datasets import load_dataset
+from semanticnn_core.evaluation.sweep import sweep_systems
+from semanticnn_core.stm32.build import CORES, build, gcc, host_compilers, toolchains
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.emulator import Emulator
+from semanticnn_core.stm32.project import write_project
+from semanticnn_core.stm32.qemu import has_qemu, run_qemu
+from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
+from semanticnn_core.stm32.system import IntegerSemanticNN
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.tasks.split import PixelNormalize, SplitModel
+from semanticnn_core.training import load_checkpoint
+
+PARTS = ("bytes", "costs", "symbols", "accuracy")
+
+
+@dataclass(frozen=True)
+class FirmwareBenchmark:
+    """Measure the exported firmware."""
+
+    parts: tuple[str, ...] = PARTS
+    """Which measurements: bytes, costs, symbols, accuracy."""
+    images: int = 200
+    """Images of the byte comparison, per model."""
+    models: int = 50
+    """Random models compared on this machine, 40 images each."""
+    seeds: int = 5
+    """Channel seeds of the accuracy."""
+    checkpoint: str = DEFAULT_CHECKPOINT
+    """Whose encoder is exported."""
+
+    def __call__(self) -> None:
+        for part in self.parts:
+            print(f"\n{part}\n{getattr(self, part)().to_string(index=False)}", flush=True)
+
+    def bytes(self) -> pd.DataFrame:
+        """Return how many bytes differ from the integer encoder's, a row a model and witness."""
+        rows = []
+        for name, size in product(("mobilenet_v2", "resnet50"), (64, 128)):
+            model, codec, images = self.encoder(name, size)
+            firmware = firmware_of(model, codec, images)
+            for witness, wrong, count in self.witnesses(model, firmware, images[: self.images]):
+                rows.append({"model": f"{name}, {size} px", "witness": witness, "bytes": count, "differ": wrong})
+        dice, wrong, count = random.Random(0), 0, 0
+        for number in range(self.models):
+            model, codec, images = random_encoder(dice, number)
+            slices = {"slice_ratio": dice.choice((1.0, 0.5, 0.2)), "window": dice.choice(("center", "importance"))}
+            firmware = firmware_of(model, codec, images, **slices)
+            with TemporaryDirectory() as folder:
+                project = exported(firmware, model, images, folder)
+                command = list(host_compilers().values())[-1]  # with sanitizers, where there is one that has them
+                wanted = firmware.payload(images)
+                wrong += int((run_host(project, command, images) != wanted).sum())
+                count += wanted.numel()
+        rows.append({"model": f"{self.models} random", "witness": "this machine", "bytes": count, "differ": wrong})
+        return pd.DataFrame(rows)
+
+    def witnesses(self, model: SplitModel, firmware: Firmware, images: Tensor):
+        """Yield who ran the firmware, how many bytes differed, and of how many."""
+        wanted = firmware.payload(images)
+        with TemporaryDirectory() as folder:
+            project = exported(firmware, model, images, folder)
+            for core, toolchain in product(CORES, toolchains()):
+                payloads = Emulator(build(project, toolchain, core), core).run(images)
+                yield f"{toolchain.name}, unicorn, {core}", int((payloads != wanted).sum()), wanted.numel()
+            for core in CORES if has_qemu() else ():
+                toolchain = gcc() or toolchains()[0]
+                payloads = run_qemu(project, toolchain, images, core)
+                yield f"{toolchain.name}, qemu, {core}", int((payloads != wanted).sum()), wanted.numel()
+            for name, command in host_compilers().items():
+                wrong = int((run_host(project, command, images) != wanted).sum())
+                yield f"{name}, this machine", wrong, wanted.numel()
+
+    def costs(self) -> pd.DataFrame:
+        """Return memory and instructions, a row a model and toolchain."""
+        rows = []
+        for name, size in (("mobilenet_v2", 64), ("resnet50", 128), ("resnet50", 224), ("resnet50", 448)):
+            model, codec, images = self.encoder(name, size)
+            firmware = firmware_of(model, codec, images)
+            with TemporaryDirectory() as folder:
+                project = exported(firmware, model, images, folder)
+                for toolchain in toolchains():
+                    emulator = Emulator(build(project, toolchain))
+                    profile, stack = emulator.profile(images[0]), emulator.stack_bytes(images[0])
+                    last = profile.by_function.get("send_pixel") or profile.by_function["send_pixel.constprop.0"]
+                    rows.append(
+                        {
+                            "model": f"{name}, {size} px",
+                            "compiler": toolchain.name,
+                            "RAM + stack, KB": (emulator.ram_bytes + stack) / 1024,
+                            "flash, KB": emulator.flash_bytes / 1024,
+                            "instructions, M": profile.instructions / 1e6,
+                            "a MAC": profile.instructions / firmware.encoder.macs,
+                            "GDN to packing, %": 100 * last / profile.instructions,
+                        }
+                    )
+        return pd.DataFrame(rows).round(3)
+
+    def symbols(self) -> pd.DataFrame:
+        """Return how many symbols of the test split are those of the float encoder."""
+        model, codec, images, test = self.shipped()
+        encoder = quantize_encoder(model, codec, images)
+        apart = []
+        for part in test.images.split(250):
+            exact = codec.quantizer.assign(codec.encoder(model.device(part)))
+            apart.append((encoder(part) - exact).abs().flatten())
+        apart = torch.cat(apart)
+        shares = {"equal, %": apart == 0, "one step away, %": apart == 1, "further, %": apart > 1}
+        return pd.DataFrame([{"symbols": len(apart)} | {k: 100 * float(v.double().mean()) for k, v in shares.items()}])
+
+    def accuracy(self) -> pd.DataFrame:
+        """Return the accuracy through both encoders on the test split, and the mean of the paired differences."""
+        model, codec, images, test = self.shipped()
+        integer = IntegerSemanticNN(model, firmware_of(model, codec, images), "integers")
+        table = sweep_systems([SemanticNN(model, codec, name="floats"), integer], model, test, (0.0, 0.01), self.seeds)
+        table = 100 * table.pivot_table(index=["ber", "seed"], columns="system", values="accuracy")
+        table["integers − floats"] = table["integers"] - table["floats"]
+        return table.groupby("ber").agg(["mean", "std"]).round(3).reset_index()
+
+    def shipped(self):
+        """Return network, codec, calibration images and the test split of the checkpoint."""
+        checkpoint = load_checkpoint(self.checkpoint)
+        data = load_dataset(checkpoint.about["dataset"], image_size=checkpoint.model.image_size)
+        return checkpoint.model, checkpoint.codec, data.train.take(CALIBRATION_IMAGES).images, data.test
+
+    def encoder(self, name: str, size: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
+        """Return a network, a codec for it, and images of its size; MobileNetV2's are the checkpoint's at any size."""
+        model, codec, images, _ = self.shipped()
+        images = resized(images, size)
+        if name == "mobilenet_v2":
+            return SplitModel(model.device, nn.Identity(), size, model.feature_range).frozen(), codec, images
+        torch.manual_seed(0)
+        whole = SplitModel.of(name, 10, size)
+        model = SplitModel(whole.device, nn.Identity(), size)
+        return *calibrated(model, images, code_channels=32, kernel=4, stride=4), images
+
+
+def exported(firmware: Firmware, model: SplitModel, images: Tensor, folder: str) -> Path:
+    """Write the project into a folder and return where it is."""
+    project = Path(folder) / "project"
+    write_project(firmware, project, model, images[:1])
+    return project
+
+
+def firmware_of(model: SplitModel, codec: SemanticCodec, images: Tensor, **slices) -> Firmware:
+    """Return the firmware of a codec that is calibrated on these images."""
+    return Firmware(quantize_encoder(model, codec, images), codec, model.feature_shape, **slices)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Bring images uint8 (B, 3, H, W) to a size."""
+    return images if images.shape[-1] == size else F.interpolate(images.float(), size=size, mode="bilinear").byte()
+
+
+@torch.no_grad()
+def calibrated(model: SplitModel, images: Tensor, **config) -> tuple[SplitModel, SemanticCodec]:
+    """Let a random network's batch norms see the images, and fit a new codec to its features."""
+    norms = [each for each in model.device.modules() if isinstance(each, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias, 0, 0.3)
+        norm.momentum = None
+    model.device.train()
+    model.device(images)
+    model = model.frozen()
+    channels = model.feature_shape[0]
+    codec = SemanticCodec(CodecConfig(feature_channels=channels, feature_range=model.feature_range, **config)).eval()
+    codec.calibrate(model.device(images))
+    codec.encoder.prelu.log_slope.uniform_(math.log(0.05), math.log(1.5))
+    codec.encoder.gdn.raw_gamma.add_(torch.randn_like(codec.encoder.gdn.raw_gamma) * 0.5)
+    codec.importance.random_(-127, 128)
+    return model, codec.requires_grad_(False)
+
+
+def random_encoder(dice: random.Random, seed: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
+    """Return a network and codec of random shape, and 40 images: photographs, noise, black, white."""
+    torch.manual_seed(seed)
+    stem, pool = dice.choice((3, 5, 7)), dice.random() < 0.5
+    channels, kernel = 4 * dice.randint(1, 8), dice.choice(((1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (4, 2)))
+    size = dice.choice((32, 48, 64))
+    layers = [PixelNormalize(), nn.Conv2d(3, channels, stem, 2, stem // 2, bias=False), nn.BatchNorm2d(channels)]
+    layers += [dice.choice((nn.ReLU, nn.ReLU6))(), *([nn.MaxPool2d(3, 2, 1)] if pool else [])]
+    photos = load_dataset("scene_digits").validation.take(28).images
+    images = torch.cat([resized(photos, size), torch.randint(0, 256, (10, 3, size, size), dtype=torch.uint8)])
+    images = torch.cat([images, torch.zeros_like(images[:1]), torch.full_like(images[:1], 255)])
+    model = SplitModel(nn.Sequential(*layers), nn.Identity(), size)
+    config = {"kernel": kernel[0], "stride": kernel[1], "code_channels": dice.randint(1, 24)}
+    return *calibrated(model, images, centers=dice.choice((2, 4, 8, 16, 64)), **config), images
+
+
+if __name__ == "__main__":
+    tyro.cli(FirmwareBenchmark)()
