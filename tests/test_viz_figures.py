@@ -211,13 +211,12 @@ def test_scheme_figures_and_tables(schemes):
 
 
 def test_halves_are_of_the_schemes_there_are(schemes):
-    table = results.half_table(schemes)
+    table = results.released_table(schemes, 0.5)
     assert table.index.unique("scheme").tolist() == ["ours", "ours, 4 centers"]
     assert table.loc["ours, 4 centers"].iloc[0, 0] == "+1.00 ± 0.00"
-    assert results.half_table(schemes[schemes["scheme"] != "ours, 4 centers"]).index.unique("scheme").tolist() == [
-        "ours"
-    ]
-    assert results.half_table(schemes[schemes["bytes"] == 384]).empty
+    fewer = results.released_table(schemes[schemes["scheme"] != "ours, 4 centers"], 0.5)
+    assert fewer.index.unique("scheme").tolist() == ["ours"]
+    assert results.released_table(schemes[schemes["bytes"] == 384], 0.5).empty
 
 
 def test_few_pairs_are_sure_of_little():

@@ -107,7 +107,7 @@ def float_stem(model: SplitModel) -> FloatStem:
 
 
 def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> None:
-    conv, stride = stem.conv, 2 * (2 if stem.pool else 1) * codec.encoder.stride
+    conv, stride = stem.conv, max(4, 2 * (2 if stem.pool else 1) * codec.encoder.stride)  # columns come in pairs
     if codec.config.feature_channels != conv.out_channels:
         raise ExportError(
             f"the codec is for features of {codec.config.feature_channels} channels, the device part has "
@@ -118,8 +118,8 @@ def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> No
     if model.image_size % stride:
         near = round(model.image_size / stride) * stride
         raise ExportError(
-            f"images of {model.image_size} px are no whole number of strides of {stride} px (stem, pool and encoder "
-            f"together); use {near} px"
+            f"images of {model.image_size} px are no multiple of {stride} px (the strides of stem, pool and encoder "
+            f"together, 4 at least); use {near} px"
         )
     size = model.image_size // 2
     if model.feature_shape[1:] != (size // (2 if stem.pool else 1),) * 2:

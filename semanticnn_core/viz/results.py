@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from semanticnn_core.files import located
 from semanticnn_core.viz.figures import draw_curves, panes
-from semanticnn_core.viz.style import COLORS, percent
+from semanticnn_core.viz.style import COLORS, CYCLE, percent
 
 STYLES = {
     "ours": ("o", "-", "circles"),
@@ -92,30 +92,38 @@ def _verdict(row) -> str:
     return "open" if not sure else "better" if row.difference > 0 else "worse"
 
 
-def half_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `difference_table` for each scheme that was measured at half the budget, against the released one."""
+def against_released(table: pd.DataFrame, share: float = 1.0) -> dict[str, pd.DataFrame]:
+    """Return `paired_differences` of each scheme measured at a share of the budget to the released one at all of it."""
     size = budget(table)
-    names = [name for name in table.loc[table["bytes"] == size // 2, "scheme"].unique() if name != "released"]
-    pairs = {name: paired_differences(table, (name, size // 2), ("released", size)) for name in names}
-    tables = {name: difference_table(each) for name, each in pairs.items()}
+    some = int(share * size)
+    names = [
+        name for name in STYLES if name != "released" and ((table["scheme"] == name) & (table["bytes"] == some)).any()
+    ]
+    return {name: paired_differences(table, (name, some), ("released", size)) for name in names}
+
+
+def released_table(table: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
+    """Return `difference_table` of all that `against_released` compares, a block a scheme."""
+    tables = {name: difference_table(each) for name, each in against_released(table, share).items()}
     return pd.concat(tables, names=["scheme"]) if tables else pd.DataFrame()
 
 
 def draw_schemes(table: pd.DataFrame) -> Figure:
-    """Draw both schemes at the `budget`: accuracy with its spread over trainings, and their paired difference."""
+    """Draw the schemes at the `budget`: accuracy with its spread over trainings, and pairs with the released one."""
     size = budget(table)
     figure, axes = panes(1, 2, (10, 3.8), gridspec_kw={"width_ratios": [1.4, 1]})
-    means = per_training(table[(table["bytes"] == size) & table["scheme"].isin(("ours", "released"))])
+    means = per_training(table[table["bytes"] == size])
     draw_curves(means, "accuracy", "scheme", f"accuracy at {size} B, %", axis=axes[0, 0])
     axes[0, 0].set_title("mean ± std over trainings")
-    axis, differences = axes[0, 1], paired_differences(table)
-    places = np.arange(len(differences))
+    axis, order = axes[0, 1], list(means["scheme"].unique())
     axis.axhline(0, color=COLORS["gray"], lw=1.2)
-    axis.errorbar(
-        places, 100 * differences["difference"], 100 * differences["standard_error"].fillna(0),
-        fmt="o", capsize=4, color=COLORS["blue"],
-    )  # fmt: skip
-    axis.set_xticks(places, [percent(ber) for ber in differences["ber"]])
+    for name, differences in against_released(table).items():
+        places = np.arange(len(differences)) + 0.12 * order.index(name)
+        axis.errorbar(
+            places, 100 * differences["difference"], 100 * differences["standard_error"].fillna(0),
+            fmt=STYLES[name][0], capsize=4, color=CYCLE[order.index(name)], label=name,
+        )  # fmt: skip
+    axis.set_xticks(range(len(differences)), [percent(ber) for ber in differences["ber"]])
     axis.set(xlabel="bit error rate", ylabel="points", title="ours − released, pair by pair (± s.e.)")
     return figure
 
