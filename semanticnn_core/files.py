@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder that holds this package: the repository, unless it was installed from a wheel."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -29,5 +32,10 @@ def located(path: str | Path) -> Path:
     Notebooks opened in JupyterLab run in their own folder and still find `data`.
     """
     path = Path(path).expanduser()
-    beside = Path(__file__).resolve().parents[1] / path
+    beside = CHECKOUT / path
     return beside if not path.exists() and beside.exists() else path
+
+
+def in_checkout(path: str | Path) -> Path:
+    """Return a relative path under the checkout that holds this package, wherever the notebook's kernel runs."""
+    return CHECKOUT / path if (CHECKOUT / "notebooks").is_dir() else Path(path)

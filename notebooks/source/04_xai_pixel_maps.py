@@ -53,7 +53,7 @@ fast = profile == "fast"
 steps = 24 if fast else 100
 if not codec.importance.any():  # a codec that never learned what matters learns it here
     fit_importance(codec, model, data.train, 300 if fast else 2000)
-few = data.test.take(4).__getitems__(list(range(4)))
+few = data.test.first(4)
 images, labels, masks = few["image"], few["label"], few.get("mask")
 feature = model.device(images)
 
@@ -349,7 +349,7 @@ for window in windows.WINDOWS if "mask" in known else ():
 if interactive:
     from semanticnn_core.viz.panels.explanations import ExplanationPanel
 
-    many = data.test.take(24).__getitems__(list(range(24)))
+    many = data.test.first(24)
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
 else:
     shown = windows.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)

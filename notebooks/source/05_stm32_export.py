@@ -32,12 +32,12 @@ window = "center"
 # %%
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation.sweep import sweep_systems
+from semanticnn_core.files import in_checkout
 from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
 from semanticnn_core.stm32.check import check_project
@@ -60,7 +60,7 @@ published = load_checkpoint(checkpoint)
 model, codec = published.model, published.codec
 data = load_dataset(dataset, image_size=model.image_size)
 fast = profile == "fast"
-images = data.test.take(100 if fast else 1000).images
+images = data.test.first(100 if fast else 1000)["image"]
 
 # %% [markdown]
 # ## From float to integers
@@ -79,7 +79,7 @@ images = data.test.take(100 if fast else 1000).images
 # sum that *any* image could cause is computed, and an encoder that could overflow is refused.
 
 # %%
-encoder = quantize_encoder(model, codec, data.train.take(256).images)
+encoder = quantize_encoder(model, codec, data.train.first(256)["image"])
 shapes = {"first layer": encoder.stem, "encoder's convolution": encoder.code}
 pd.DataFrame(
     {name: {"outputs × inputs × kernel": " × ".join(map(str, layer.weight.shape[:3])), "shift S": layer.shift,
@@ -155,7 +155,7 @@ viz.c_function("snn_push_row")
 # process, runs that program as a Cortex-M7 would: with the H750's memory map, where a step outside is an error.
 
 # %%
-project = Path(out_dir) / "firmware"
+project = in_checkout(out_dir) / "firmware"
 write_project(firmware, project, model, images[:4], f"For the checkpoint `{checkpoint}`.", force=True)
 result = check_project(project, firmware, images[: 20 if fast else 200])
 differ = {name: f"{count} bytes differ" for name, count in result["witnesses"].items()}

@@ -56,11 +56,12 @@ class Export:
         model, codec = checkpoint.model, codec_of(checkpoint)
         name = self.dataset or checkpoint.about["dataset"]
         data = matching(load_dataset(name, self.data_root, model.image_size), checkpoint)
-        encoder = quantize_encoder(model, codec, data.train.take(CALIBRATION_IMAGES).images)
+        calibration = data.train.first(CALIBRATION_IMAGES)["image"]
+        encoder = quantize_encoder(model, codec, calibration)
         firmware = Firmware(encoder, codec, model.feature_shape, self.slice_ratio, self.window)
-        test = data.test.take(max(self.images, VECTORS)).images
+        test = data.test.first(max(self.images, VECTORS))["image"]
         about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px from {data.name}."
-        write_project(firmware, self.out, model, test[:VECTORS], about, self.force)
+        write_project(firmware, self.out, model, test[:VECTORS], about, self.force, calibration)
         if not self.check:
             print(f"{self.out}: C for {firmware.payload_bytes} bytes an image; start with its README.md")
             return

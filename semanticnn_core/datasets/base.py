@@ -41,6 +41,11 @@ class ImageSplit(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {name: value[0] for name, value in self.__getitems__([index]).items()}
 
+    def first(self, count: int | None) -> dict[str, Tensor]:
+        """Return one batch of `count` items drawn as `take` draws them; None gives all."""
+        part = self.take(count)
+        return part.__getitems__(list(range(len(part))))
+
     def take(self, count: int | None) -> "ImageSplit":
         """Return `count` items drawn with a fixed seed, always the same; None keeps all."""
         if count is None or count >= len(self):

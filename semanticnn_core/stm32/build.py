@@ -63,6 +63,7 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
 
     It has the H750's memory map, for `semihosting` that of the MPS2 boards.
     """
+    project = project.resolve()  # the compilers run in it
     folder = project / "build" / f"{toolchain.name}-{core}-{main}"
     folder.mkdir(parents=True, exist_ok=True)
     flags = (*toolchain.flags[core], *OPTIMIZE, "-std=c99", "-Isnn")
@@ -95,6 +96,7 @@ def host_compilers() -> dict[str, tuple[str, ...]]:
 
 def build_host(project: Path, command: tuple[str, ...], name: str = "host") -> Path:
     """Compile the firmware for this machine, with test/host_main.c around it; return the program."""
+    project = project.resolve()
     program = project / "build" / (f"{name}.exe" if os.name == "nt" else name)
     program.parent.mkdir(exist_ok=True)
     sources = (*LIBRARY, "test/host_main.c")

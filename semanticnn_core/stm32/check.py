@@ -18,7 +18,7 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
 
     Returns what `semanticnn export --check` prints: mismatching_bytes (of all witnesses together), images,
     payload_bytes; ram_bytes, stack_bytes, flash_bytes, instructions and instructions_by_function (of the first
-    toolchain, the image's most); toolchain, emulator; and `witnesses`: who ran it, and how many bytes differed.
+    toolchain, and the first image); toolchain, emulator; and `witnesses`: who ran it, and how many bytes differed.
     Raises BuildError without a compiler, EmulationError when the firmware leaves its memory.
     """
     wanted = firmware.payload(images)
@@ -59,6 +59,8 @@ def run_host(project: Path, command: tuple[str, ...], images: Tensor) -> Tensor:
     if result.returncode:
         said = result.stderr.decode(errors="replace").strip()[-1000:]
         raise EmulationError(f"the firmware on this machine ended with {result.returncode}: {said}")
+    if not result.stdout or len(result.stdout) % len(images):
+        raise EmulationError(f"the firmware on this machine sent {len(result.stdout)} bytes for {len(images)} images")
     return torch.frombuffer(bytearray(result.stdout), dtype=torch.uint8).view(len(images), -1)
 
 

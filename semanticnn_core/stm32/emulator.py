@@ -39,6 +39,8 @@ IMAGE, OUT, STOP = 0x60000000, 0x61000000, 0x62000000
 """Beside the device's memory: the image that is pushed (read only), the bytes that leave, where functions return."""
 PAGES = 0x1000000, 0x10000, 0x1000
 PAINT = 0xA5
+PATIENCE = 30
+"""Seconds that one call may take; a row takes milliseconds."""
 
 
 class EmulationError(RuntimeError):
@@ -136,10 +138,13 @@ class Emulator:
         self.machine.reg_write(UC_ARM_REG_SP, RAM + MEMORY)
         self.machine.reg_write(UC_ARM_REG_LR, STOP | 1)
         try:
-            self.machine.emu_start(self.symbols[function] | 1, until)
+            self.machine.emu_start(self.symbols[function] | 1, until, timeout=1_000_000 * PATIENCE)
         except UcError as error:
             where = self.machine.reg_read(UC_ARM_REG_PC)
             raise EmulationError(f"{function} stopped at {where:#010x} in {self._function(where)}: {error}") from error
+        where = self.machine.reg_read(UC_ARM_REG_PC)
+        if where != until:
+            raise EmulationError(f"{function} did not return within {PATIENCE} s; it is in {self._function(where)}")
         return self.machine.reg_read(UC_ARM_REG_R0)
 
     def _function(self, address: int) -> str:

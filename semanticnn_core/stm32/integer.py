@@ -69,7 +69,10 @@ class IntegerEncoder:
     """How far a signed square is shifted left before it is compared."""
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Return images uint8 (B, 3, H, W) less the zero point, int64."""
+        """Return images uint8 (B, 3, H, W) less the zero point, int64; other sizes are a ValueError."""
+        wanted = (3, self.image_size, self.image_size)
+        if images.dtype != torch.uint8 or images.dim() != 4 or tuple(images.shape[1:]) != wanted:
+            raise ValueError(f"images must be uint8 (B, {wanted}), got {images.dtype} {tuple(images.shape)}")
         return images.cpu().long() - self.zero_point[:, None, None]
 
     def feature(self, images: Tensor) -> Tensor:

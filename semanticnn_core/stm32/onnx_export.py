@@ -47,11 +47,12 @@ def write_onnx(model: SplitModel, codec: SemanticCodec, folder: Path, images: Te
 
 @contextmanager
 def _without_hints() -> Iterator[None]:  # onnxruntime's, on a preparation that this graph does not need
-    logging.disable(logging.WARNING)
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 def run_onnx(path: Path, images: Tensor) -> Tensor:

@@ -19,29 +19,43 @@ BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "
 
 
 def write_project(
-    firmware: Firmware, out: Path, model: SplitModel, images: Tensor, about: str = "", force: bool = False
+    firmware: Firmware,
+    out: Path,
+    model: SplitModel,
+    images: Tensor,
+    about: str = "",
+    force: bool = False,
+    calibration: Tensor | None = None,
 ) -> None:
     """Write the project folder `out` for a board; nothing is left of it when that fails.
 
     model: the task network whose device part is in the firmware; images: uint8 (B, 3, H, W), the test vectors.
     about: a sentence on where the encoder comes from.
+    calibration: uint8 (B, 3, H, W), from which the int8 ONNX model takes its ranges; the test vectors when left out.
     force: replace an earlier project. Any other folder that is not empty is refused with an ExportError.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not (out / "snn" / "snn_model.h").is_file():
-            raise ExportError(f"{out} holds something else than an exported project; name another folder")
-        if not force:
-            raise ExportError(f"{out} holds a project already; replace it with --force, or name another folder")
+    _check_place(out, force)
     with replacing(out) as folder:
-        shutil.copytree(SOURCES, folder)
+        shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
         write_model(firmware, folder / "snn")
         _write_vectors(firmware, folder / "vectors", images)
         (folder / "onnx").mkdir()
-        write_onnx(model, firmware.codec, folder / "onnx", images)
+        write_onnx(model, firmware.codec, folder / "onnx", images if calibration is None else calibration)
         _write_readme(firmware, folder / "README.md", len(images), about)
         if out.exists():
             shutil.rmtree(out)
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
+    found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
+    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
+    if found - ours or (found and not (out / "snn" / "snn_model.h").is_file()):
+        strange = min(found - ours, default=min(found))
+        raise ExportError(f"{out} holds something else than an exported project ({strange}); name another folder")
+    if found and not force:
+        raise ExportError(f"{out} holds a project already; replace it with --force, or name another folder")
 
 
 def write_model(firmware: Firmware, folder: Path) -> None:

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.stm32.integer import LARGEST_FEATURE, LARGEST_LATENT, IntegerEncoder, IntegerLayer
-from semanticnn_core.tasks.split import PixelNormalize, SplitModel
+from semanticnn_core.tasks.split import PixelNormalize, SplitModel, evaluating
 from semanticnn_core.training.checkpoints import check_exportable
 
 CALIBRATION_IMAGES = 256
 HEADROOM = 1.25
 """How far beyond the largest value met in calibration a latent may lie before it saturates."""
+POOL = [(3, 3), (2, 2), (1, 1)]
+"""Kernel, stride and padding of the max-pool that the firmware has code for."""
 WORD = 2**31 - 1
 """Largest number of a signed 32-bit register."""
 
@@ -46,16 +48,26 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
         raise ExportError(f"calibration images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
     check_exportable(codec)
     stem, encoder = float_stem(model), codec.encoder
+    _check_finite("encoder", encoder.conv.weight, encoder.conv.bias, encoder.gdn.gamma, encoder.gdn.beta)
     _check_sizes(model, codec, stem)
-    features = [model.device(part.to(model.place)) for part in images.split(64)]
-    top = stem.top if math.isfinite(stem.top) else max(float(part.max()) for part in features)
+    largest_feature = largest = 0.0
+    with evaluating(model):
+        for part in images.split(64):
+            feature = model.device(part.to(model.place))
+            largest_feature = max(largest_feature, float(feature.max()))
+            largest = max(largest, float(encoder.conv(encoder.padded(feature)).abs().max()))
+    top = stem.top if math.isfinite(stem.top) else largest_feature
     if not top > 0:
         raise ExportError("the feature is zero for every calibration image: the stem is dead; train the network first")
     feature_step = top / LARGEST_FEATURE
     zero_point = stem.normalize.zero_point.double().flatten().round().long().cpu()
     span = torch.maximum(zero_point, 255 - zero_point).double()
     stem_layer = _layer(stem.weight, stem.bias, span, LARGEST_LATENT, feature_step, stem.conv.stride[0], "stem")
-    largest = max(float(encoder.conv(encoder.padded(part)).abs().max()) for part in features)
+    if stem_layer.step != feature_step:
+        raise ExportError(
+            f"the stem's weights are too large for an activation that ends at {top:g}: 8-bit steps of the feature are "
+            f"{feature_step:.2g}, its sums can be told apart to {stem_layer.step:.2g}; train it with weight decay"
+        )
     conv = encoder.conv
     weight = conv.weight.double().cpu() * feature_step
     inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)
@@ -95,15 +107,25 @@ def float_stem(model: SplitModel) -> FloatStem:
     plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
     if not (square and plain and conv.stride == (2, 2) and conv.in_channels == 3):
         raise ExportError(f"the firmware's first layer is a square convolution of stride 2 over RGB, got {conv}")
-    if pool and (layers[4].kernel_size, layers[4].stride, layers[4].padding) != (3, 2, 1):
+    if pool and [_pair(getattr(layers[4], name)) for name in ("kernel_size", "stride", "padding")] != POOL:
         raise ExportError(f"the firmware's max-pool is 3×3 with stride 2 and padding 1, got {layers[4]}")
-    if norm.running_var is None:
-        raise ExportError("the batch norm keeps no running statistics, so that it cannot be folded; train it with them")
+    if norm.running_var is None or not norm.affine:
+        raise ExportError("the batch norm has no running statistics or no weights to fold; train it with both")
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     bias = norm.bias - norm.running_mean * gain + (0 if conv.bias is None else conv.bias * gain)
     weight = conv.weight * gain[:, None, None, None] / normalize.std  # (C, 3, k, k) · (3, 1, 1)
     top = 6.0 if isinstance(activation, nn.ReLU6) else math.inf
+    _check_finite("stem", weight, bias)
     return FloatStem(normalize, conv, weight.double().cpu(), bias.double().cpu(), top, pool)
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return size if isinstance(size, tuple) else (size, size)
+
+
+def _check_finite(name: str, *values: Tensor) -> None:
+    if not all(each.isfinite().all() for each in values):
+        raise ExportError(f"the {name}'s weights are not finite: the training diverged; train again, more slowly")
 
 
 def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> None:
@@ -116,9 +138,9 @@ def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> No
     if conv.out_channels % 4:
         raise ExportError(f"the firmware reads channels by fours; the device part has {conv.out_channels}")
     if model.image_size % stride:
-        near = round(model.image_size / stride) * stride
+        near = max(round(model.image_size / stride), 1) * stride
         raise ExportError(
-            f"images of {model.image_size} px are no multiple of {stride} px (the strides of stem, pool and encoder "
+            f"images of {model.image_size} px are no whole number of strides of {stride} px (stem, pool and encoder "
             f"together, 4 at least); use {near} px"
         )
     size = model.image_size // 2
@@ -137,8 +159,6 @@ def _layer(
     inputs: largest magnitude of each input channel; limit: largest weight; step: worth of an output step, the finest
     that is wanted. No sum can exceed 31 bits: a channel whose bias or weights would make it so gets coarser steps.
     """
-    if not (weight.isfinite().all() and bias.isfinite().all()):
-        raise ExportError(f"the {name}'s weights are not finite; the training diverged")
     reach = (weight.abs() * inputs[:, None, None]).sum((1, 2, 3)) + bias.abs()  # largest sum in the float network
     rounding = float(inputs.sum()) * weight[0, 0].numel() / 2 + 1
     steps = torch.maximum(weight.abs().amax((1, 2, 3)) / limit, reach / (WORD - rounding)).clamp_min(1e-30)

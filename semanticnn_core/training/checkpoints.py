@@ -92,8 +92,9 @@ def check_exportable(codec: SemanticCodec) -> None:
         raise CheckpointError(
             f"the centres must be finite and differ, got {levels.tolist()}; train longer, or with another seed"
         )
-    if not (encoder.prelu.slope > 0).all():
-        raise CheckpointError(f"the encoder's PReLU slopes must be > 0, got {encoder.prelu.slope.tolist()}")
+    slope = encoder.prelu.slope
+    if not (slope.isfinite().all() and (slope > 0).all()):
+        raise CheckpointError(f"the encoder's PReLU slopes must be > 0 and finite, got {slope.tolist()}")
     if encoder.scale.numel() != 1 or not 0 < float(encoder.scale) < float("inf"):
         raise CheckpointError(f"the encoder's scale must be one positive number, got {encoder.scale.tolist()}")
     if sorted(quantizer.code.tolist()) != list(range(len(quantizer.code))):

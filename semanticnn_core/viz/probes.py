@@ -71,8 +71,7 @@ def send(
 
 def first_items(split: ImageSplit, count: int | None) -> tuple[Tensor, Tensor]:
     """Return images uint8 (N, 3, H, W) and labels (N,) of up to `count` items drawn from a split, all with None."""
-    part = split.take(count)
-    batch = part.__getitems__(list(range(len(part))))
+    batch = split.first(count)
     return batch["image"], batch["label"]
 
 

@@ -128,7 +128,7 @@ class FirmwareBenchmark:
         model, codec, images, test = self.shipped()
         encoder = quantize_encoder(model, codec, images)
         apart = []
-        for part in test.images.split(250):
+        for part in test.first(None)["image"].split(250):
             exact = codec.quantizer.assign(codec.encoder(model.device(part)))
             apart.append((encoder(part) - exact).abs().flatten())
         apart = torch.cat(apart)
@@ -148,7 +148,7 @@ class FirmwareBenchmark:
         """Return network, codec, calibration images and the test split of the checkpoint."""
         checkpoint = load_checkpoint(self.checkpoint)
         data = load_dataset(checkpoint.about["dataset"], image_size=checkpoint.model.image_size)
-        return checkpoint.model, checkpoint.codec, data.train.take(CALIBRATION_IMAGES).images, data.test
+        return checkpoint.model, checkpoint.codec, data.train.first(CALIBRATION_IMAGES)["image"], data.test
 
     def encoder(self, name: str, size: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
         """Return a network, a codec for it, and images of its size; MobileNetV2's are the checkpoint's at any size."""

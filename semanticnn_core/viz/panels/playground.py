@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from semanticnn_core.datasets import DataError
-from semanticnn_core.files import replacing
+from semanticnn_core.files import in_checkout, replacing
 from semanticnn_core.training.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
 from semanticnn_core.viz.panels import scene
 from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored_bits
@@ -45,7 +45,7 @@ class Playground(widgets.VBox):
         runs: str | Path = "runs",
     ) -> None:
         super().__init__()
-        self.root, self.out_dir, self.folders = root, _in_checkout(out_dir), list_checkpoints(root, runs)
+        self.root, self.out_dir, self.folders = root, in_checkout(out_dir), list_checkpoints(root, runs)
         if checkpoint not in self.folders:
             known = ", ".join(self.folders) or "none"
             raise CheckpointError(f"no checkpoint {checkpoint!r} that holds a codec; there are: {known}")
@@ -235,9 +235,3 @@ def _accuracy_in_words(point: Point, accuracy: Accuracy) -> str:
     if reading.between is None:
         return f"{value}, measured"
     return f"{value}, read between {' and '.join(percent(rate) for rate in reading.between)}"
-
-
-def _in_checkout(path: str | Path) -> Path:
-    """Return a relative path under the checkout that holds this package, wherever the notebook's kernel runs."""
-    root = Path(__file__).resolve().parents[3]
-    return root / path if (root / "notebooks").is_dir() else Path(path)

@@ -21,11 +21,12 @@ __attribute__((noreturn)) void Reset_Handler(void)
 {
 #if defined(__ARM_FP)
     *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to the FPU */
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
     const uint32_t *from = _data_flash;
-    for (uint32_t *to = _data_start; to < _data_end; to++)
+    for (uint32_t *to = _data_start; (uintptr_t)to < (uintptr_t)_data_end; to++)
         *to = *from++;
-    for (uint32_t *to = _bss_start; to < _bss_end; to++)
+    for (uint32_t *to = _bss_start; (uintptr_t)to < (uintptr_t)_bss_end; to++)
         *to = 0;
     main();
     for (;;) {

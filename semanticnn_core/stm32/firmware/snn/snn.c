@@ -32,7 +32,7 @@ static struct {
 #if SNN_POOL
     uint8_t highest[SNN_FEATURE_SIZE * SNN_STEM_CHANNELS]; /* the vertical maximum that is not complete yet */
 #endif
-    int32_t sums[SNN_CODE_ROWS][SNN_CODE_COLUMNS][SNN_CODE_PAIRED]; /* latent rows that are not complete yet */
+    int32_t sums[SNN_CODE_ROWS][SNN_CODE_COLUMNS * SNN_CODE_PAIRED]; /* latent rows that are not complete yet */
     int rows;                                          /* how many image rows have come */
     struct writer sent;
 #if SNN_PLACES
@@ -121,15 +121,16 @@ STAGE void stem_row(int y)
 }
 
 /* Add kernel row ky of the encoder's convolution over the feature row to a latent row's sums. */
-STAGE void add_feature_row(int32_t sums[SNN_CODE_COLUMNS][SNN_CODE_PAIRED], int ky)
+STAGE void add_feature_row(int32_t *sums, int ky)
 {
     const uint8_t *feature = s.feature + SNN_WINDOW_LEFT * SNN_CODE_STEP;
     for (int x = 0; x < SNN_CODE_COLUMNS; x += 2, feature += 2 * SNN_CODE_STEP) {
         const int8_t *weight = snn_code_weight + ky * SNN_CODE_PAIRED * SNN_CODE_TAPS;
+        int32_t *here = sums + x * SNN_CODE_PAIRED, *next = here + SNN_CODE_PAIRED;
         for (int k = 0; k < SNN_CODE_PAIRED; k += 2) {
-            int32_t sum[4] = {sums[x][k], sums[x + 1][k], sums[x][k + 1], sums[x + 1][k + 1]};
+            int32_t sum[4] = {here[k], next[k], here[k + 1], next[k + 1]};
             weight = add_code_row(sum, feature, weight);
-            sums[x][k] = sum[0], sums[x + 1][k] = sum[1], sums[x][k + 1] = sum[2], sums[x + 1][k + 1] = sum[3];
+            here[k] = sum[0], next[k] = sum[1], here[k + 1] = sum[2], next[k + 1] = sum[3];
         }
     }
 }
@@ -169,6 +170,17 @@ STAGE void send_pixel(const int32_t *sums, int y, int x)
     (void)y, (void)x;
 }
 
+/* Where the sums of latent row y are kept: kernels that overlap have several rows unfinished at a time. */
+static int slot(int y)
+{
+#if SNN_CODE_ROWS > 1
+    return y % SNN_CODE_ROWS;
+#else
+    (void)y;
+    return 0;
+#endif
+}
+
 /* Give the encoder feature row r; send the latent rows that it completes. */
 static void code_row(int r)
 {
@@ -176,25 +188,21 @@ static void code_row(int r)
     const int first = at_least(above < 0 ? 0 : above / SNN_CODE_STRIDE, SNN_WINDOW_TOP);
     const int last = at_most(at / SNN_CODE_STRIDE, SNN_WINDOW_TOP + SNN_WINDOW_ROWS - 1);
     for (int y = first; y <= last; y++) {
-        int32_t(*const sums)[SNN_CODE_PAIRED] = s.sums[y % SNN_CODE_ROWS];
+        int32_t *const sums = s.sums[slot(y)];
         const int ky = at - y * SNN_CODE_STRIDE;
         if (ky == 0 || r == 0)
-            for (int x = 0; x < SNN_CODE_COLUMNS; x++)
-                for (int k = 0; k < SNN_CODE_PAIRED; k++)
-                    sums[x][k] = snn_code_bias[k];
+            for (int i = 0; i < SNN_CODE_COLUMNS * SNN_CODE_PAIRED; i++)
+                sums[i] = snn_code_bias[i % SNN_CODE_PAIRED];
         add_feature_row(sums, ky);
         if (ky == SNN_CODE_KERNEL - 1 || r == SNN_FEATURE_SIZE - 1)
             for (int x = 0; x < SNN_WINDOW_COLUMNS; x++)
-                send_pixel(sums[x], y, x);
+                send_pixel(sums + x * SNN_CODE_PAIRED, y, x);
     }
 }
 
 void snn_reset(void)
 {
     memset(&s, 0, sizeof s);
-#if SNN_PLACES
-    s.sent.at = s.buffer;
-#endif
 }
 
 int snn_push_row(const uint8_t *rgb, uint8_t *out)
@@ -203,6 +211,9 @@ int snn_push_row(const uint8_t *rgb, uint8_t *out)
         return SNN_WRONG_ROW;
 #if !SNN_PLACES
     s.sent.at = out;
+#else
+    if (s.rows == 0)
+        s.sent.at = s.buffer;
 #endif
     load_row(rgb);
     s.rows++;

@@ -16,6 +16,10 @@
 
 #include "snn_model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Returned when a row is pushed after the last one, or finish is called before it. */
 #define SNN_WRONG_ROW (-1)
 
@@ -28,5 +32,9 @@ int snn_push_row(const uint8_t *rgb, uint8_t *out);
 
 /* Write what could only be known at the end (an adaptive window, the last bits), return how many bytes that is. */
 int snn_finish(uint8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

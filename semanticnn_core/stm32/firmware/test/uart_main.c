@@ -27,6 +27,7 @@ static void open_uart(void)
 {
     RCC_AHB4ENR |= 1u << 3;   /* port D */
     RCC_APB1LENR |= 1u << 18; /* USART3 */
+    (void)RCC_APB1LENR;       /* read back: the clocks run before the registers behind them are touched */
     GPIOD_MODER = (GPIOD_MODER & ~(0xFu << 16)) | 0xAu << 16; /* pins 8 and 9: alternate function */
     GPIOD_AFRH = (GPIOD_AFRH & ~0xFFu) | 0x77u;               /* number 7 */
     USART3_BRR = 64000000u / 115200u;

@@ -1,0 +1,121 @@
+"""What the tests of the STM32 export share: small networks, codecs and images, and projects made of them."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import CodecConfig, Window
+from semanticnn_core.stm32.integer import IntegerEncoder
+from semanticnn_core.stm32.project import SOURCES, write_model
+from semanticnn_core.stm32.quantize import quantize_encoder
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.tasks.split import PixelNormalize, SplitModel
+
+RESNET = {"channels": 16, "kernel": 7, "pool": True, "six": False}
+"""A stem built as ResNet's is."""
+FILES = """
+CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/device_int8.onnx platformio.ini
+port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_model.c snn/snn_model.h
+test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c
+vectors/images.bin vectors/payloads.bin vectors/sizes.txt
+"""
+"""Everything in a project folder."""
+
+
+@cache
+def photo() -> Tensor:
+    """Return a photograph, uint8 (3, H, W), that scikit-learn brings along."""
+    from sklearn.datasets import load_sample_image
+
+    return torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
+
+
+def photos(count: int, size: int = 32, seed: int = 0) -> Tensor:
+    """Return crops of the photograph, uint8 (count, 3, size, size)."""
+    dice = torch.Generator().manual_seed(seed)
+    corners = [torch.randint(0, side - 2 * size, (count,), generator=dice).tolist() for side in photo().shape[1:]]
+    places = zip(*corners, strict=True)
+    return torch.stack([photo()[:, top : top + 2 * size : 2, left : left + 2 * size : 2] for top, left in places])
+
+
+def extremes(size: int = 32) -> Tensor:
+    """Return images that no camera takes, uint8 (5, 3, size, size): black, white, noise, hard noise, a chessboard."""
+    noise = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
+    board = (torch.arange(size)[:, None] + torch.arange(size)) % 2 * 255
+    images = noise * 0, noise * 0 + 255, noise, noise // 128 * 255, board.expand(3, -1, -1)
+    return torch.stack(images).to(torch.uint8)
+
+
+def small_model(
+    size: int = 32, channels: int = 8, kernel: int = 3, pool: bool = False, six: bool = True, bias: bool = False
+) -> SplitModel:
+    """Return a network of random weights whose device part is built as MobileNetV2's is."""
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, channels, kernel, 2, (kernel - 1) // 2, bias=bias), nn.BatchNorm2d(channels)
+    with torch.no_grad():
+        for values, low, high in ((norm.weight, 0.5, 2), (norm.bias, -0.5, 1), (norm.running_mean, -0.3, 0.3)):
+            values.uniform_(low, high)
+        norm.running_var.uniform_(0.1, 0.6)
+    layers = [PixelNormalize(), conv, norm, nn.ReLU6() if six else nn.ReLU(), *[nn.MaxPool2d(3, 2, 1)] * pool]
+    return model_of(layers, size)
+
+
+def model_of(layers: list[nn.Module], size: int = 32) -> SplitModel:
+    """Return a network whose device part are these layers; its edge takes a feature of any shape."""
+    return SplitModel(nn.Sequential(*layers), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), size).frozen()
+
+
+@torch.no_grad()
+def small_codec(model: SplitModel, importance: bool = False, **settings) -> SemanticCodec:
+    """Return a calibrated codec for a network's feature, its GDN and PReLU as uneven as a trained codec's."""
+    torch.manual_seed(0)
+    defaults = {"code_channels": 4, "kernel": 2, "stride": 2, "decoder_widths": (4, 4, 4), "code_order": "random"}
+    config = CodecConfig(model.feature_shape[0], model.feature_range, **defaults | settings)
+    codec = SemanticCodec(config).eval().requires_grad_(False)
+    gdn, prelu = codec.encoder.gdn, codec.encoder.prelu
+    for values, spread in ((gdn.raw_beta, 1), (gdn.raw_gamma, 1), (prelu.log_slope, 0.5)):
+        values.add_(spread * torch.randn_like(values))
+    codec.calibrate(model.device(calibration(model)))
+    if importance:
+        codec.importance.random_(-127, 128)
+    return codec
+
+
+def calibration(model: SplitModel) -> Tensor:
+    return photos(48, model.image_size, seed=1)
+
+
+def quantized(model: SplitModel, codec: SemanticCodec) -> IntegerEncoder:
+    return quantize_encoder(model, codec, calibration(model))
+
+
+def small_firmware(
+    model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
+) -> Firmware:
+    return Firmware(quantized(model, codec), codec, model.feature_shape, slice_ratio, window)
+
+
+def small_project(firmware: Firmware, folder: Path) -> Path:
+    """Write what compilers need of a project; return the folder."""
+    for part in ("snn", "test", "port"):
+        (folder / part).mkdir(parents=True)
+        for source in (SOURCES / part).glob("*.*"):
+            (folder / part / source.name).write_bytes(source.read_bytes())
+    write_model(firmware, folder / "snn")
+    return folder
+
+
+def patched(path: Path, before: str, after: str) -> None:
+    """Replace a stretch of a source file, which must be in it once."""
+    text = path.read_text()
+    assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {path}"
+    path.write_text(text.replace(before, after))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a project, less what was compiled in it."""
+    found = (path for path in folder.rglob("*") if path.is_file() and "build" not in path.relative_to(folder).parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}

@@ -1,0 +1,98 @@
+"""`semanticnn export`, called in this process: JSON and nothing else, mistakes in one line, any data set."""
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stm32_models import FILES, files
+
+from semanticnn_core import cli
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import CodecConfig
+from semanticnn_core.stm32 import build, check
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.checkpoints import save_checkpoint
+
+CHECKED = """
+mismatching_bytes images payload_bytes ram_bytes stack_bytes flash_bytes instructions instructions_by_function toolchain
+emulator witnesses
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with `stripes.npz`, a checkpoint without codec, `bare`, and one with, `whole`."""
+    folder, dice = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
+    arrays = {}
+    for split in ("train", "val", "test"):
+        images = dice.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+        arrays |= {f"{split}_images": images, f"{split}_labels": np.arange(8) % 2}
+    np.savez(folder / "stripes.npz", **arrays)
+    torch.manual_seed(0)
+    model = SplitModel.of("mobilenet_v2", 2, 32).frozen()
+    codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval().requires_grad_(False)
+    codec.calibrate(model.device(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    for name, each in (("bare", None), ("whole", codec)):
+        save_checkpoint(folder / name, model, each, {"dataset": "stripes.npz"})
+    return folder
+
+
+@pytest.fixture
+def workplace(made, monkeypatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+def export(command: str) -> None:
+    cli.main(["export", *shlex.split(command)])
+
+
+def mistake(command: str, capsys: pytest.CaptureFixture) -> str:
+    """Run an export that must end in exit status 2 and one line on standard error; return it."""
+    with pytest.raises(SystemExit) as caught:
+        export(command)
+    captured = capsys.readouterr()
+    assert caught.value.code == 2 and captured.out == "" and captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_an_export_is_checked_and_answered_in_json(workplace, capsys):
+    export("--checkpoint whole --out checked --slice-ratio 0.5 --check --images 2 --core m4")
+    answer = json.loads(capsys.readouterr().out)  # one object and nothing else
+    assert set(answer) == set(CHECKED.split()) and (answer["mismatching_bytes"], answer["images"]) == (0, 2)
+    assert answer["payload_bytes"] == 6 and {"zig, unicorn, m4", "zig, this machine"} <= set(answer["witnesses"])
+    assert all(name in check.check_project.__doc__ for name in answer), "every figure is documented"
+    assert "checkpoint `whole`: images of 32 px from stripes" in (workplace / "checked/README.md").read_text()
+
+
+def test_an_export_that_sends_wrong_bytes_ends_in_failure(workplace, capsys, monkeypatch):
+    monkeypatch.setattr(check, "check_project", lambda *arguments: {"mismatching_bytes": 3})
+    with pytest.raises(SystemExit) as caught:
+        export("--checkpoint whole --out differing --check --images 1")
+    assert caught.value.code == 1 and json.loads(capsys.readouterr().out) == {"mismatching_bytes": 3}
+
+
+def test_mistakes_end_in_one_line(workplace, capsys, monkeypatch):
+    export("--checkpoint whole --out plain")
+    assert "plain: C for 24 bytes an image; start with its README.md" in capsys.readouterr().out
+    assert set(files(workplace / "plain")) == set(FILES.split())
+    assert "replace it with --force" in mistake("--checkpoint whole --out plain", capsys)
+    assert "holds something else" in mistake("--checkpoint whole --out bare --force", capsys)
+    assert "semanticnn train --checkpoint bare" in mistake("--checkpoint bare --out other", capsys)
+    assert "fit_importance" in mistake("--checkpoint whole --out other --window importance", capsys)
+    monkeypatch.setattr(build, "find_spec", lambda name: None)
+    assert "pip install ziglang" in mistake("--checkpoint whole --out plain --force --check", capsys)
+    assert not (workplace / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [("--slice-ratio 0", "(0, 1]"), ("--slice-ratio nan", "(0, 1]"), ("--images 0", "at least 1"), ("--core m0", "m7")],
+)
+def test_a_value_out_of_range_is_refused_before_anything_loads(option, named, capsys):
+    with pytest.raises(SystemExit) as caught:
+        export(f"--out nowhere {option}")
+    assert caught.value.code == 2 and named in capsys.readouterr().err and not Path("nowhere").exists()

@@ -1,0 +1,246 @@
+"""The C: byte for byte what the integer encoder says, on this machine and on emulated cores; misuse is answered."""
+
+import itertools
+import math
+import shutil
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from stm32_models import RESNET, extremes, patched, photos, small_codec, small_firmware, small_model, small_project
+
+from semanticnn_core.stm32.build import CORES, BuildError, build, build_host, gcc, host_compilers, toolchains, zig
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.emulator import EmulationError, Emulator
+from semanticnn_core.stm32.project import memory_map, rows_first
+from semanticnn_core.stm32.qemu import has_qemu, run_qemu
+from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
+from semanticnn_core.stm32.tables import Firmware
+
+COMPILER = list(host_compilers().values())[-1]
+"""The system's with sanitizers where it has them, zig's otherwise."""
+K1, K3, K4, K5 = ({"kernel": kernel, "stride": stride} for kernel, stride in ((1, 1), (3, 2), (4, 4), (5, 4)))
+CASES = {
+    "mobilenet": ({"channels": 32}, K4 | {"code_channels": 16}, 1, "center"),
+    "resnet": (RESNET, K3 | {"code_channels": 8}, 1, "center"),
+    "resnet, sliced": (RESNET | {"size": 64}, K5 | {"code_channels": 6}, 0.5, "center"),
+    "resnet, adaptive": (RESNET | {"size": 64, "six": True}, K5 | {"centers": 64}, 0.5, "importance"),
+    "odd code": ({"size": 36, "kernel": 5}, K3 | {"code_channels": 5, "centers": 4}, 0.5, "center"),
+    "odd code, adaptive": ({"size": 36, "six": False}, K3 | {"code_channels": 5, "centers": 2}, 0.2, "importance"),
+    "wide": ({"size": 48, "channels": 12}, {"kernel": 9, "stride": 2, "code_channels": 7}, 0.2, "center"),
+    "every pixel": ({"kernel": 2, "bias": True}, K1 | {"code_channels": 1, "centers": 2}, 0.5, "importance"),
+    "one place": ({"kernel": 7, "pool": True}, {"kernel": 16, "stride": 8, "code_channels": 2}, 0.01, "center"),
+    "pooled, overlapping": ({"size": 40, "pool": True, "channels": 4}, {"kernel": 4, "stride": 1}, 0.5, "center"),
+    "even stem": ({"size": 56, "kernel": 6}, {"kernel": 7, "stride": 4, "code_channels": 13}, 0.7, "importance"),
+}
+ODD = ({"size": 34}, {"kernel": 3, "stride": 1, "code_channels": 3}, 1, "center")
+"""17 columns of the first layer, which is computed two columns at a time."""
+
+
+def case(settings: tuple) -> Firmware:
+    model_settings, codec_settings, slice_ratio, window = settings
+    model = small_model(**model_settings)
+    codec = small_codec(model, importance=window == "importance", **codec_settings)
+    return small_firmware(model, codec, slice_ratio, window)
+
+
+@pytest.fixture(scope="module")
+def firmware() -> Firmware:
+    return case((RESNET | {"size": 64}, K3 | {"code_channels": 5}, 0.8, "importance"))
+
+
+@pytest.fixture(scope="module")
+def images(firmware) -> torch.Tensor:
+    return torch.cat([photos(1, 64), extremes(64)[2:3]])
+
+
+@pytest.fixture(scope="module")
+def shared(firmware, tmp_path_factory) -> Path:
+    """A project that nothing is changed in."""
+    return small_project(firmware, tmp_path_factory.mktemp("stm32") / "project")
+
+
+@pytest.fixture(scope="module")
+def emulator(shared) -> Emulator:
+    return Emulator(build(shared, zig()))
+
+
+@pytest.fixture
+def project(firmware, tmp_path) -> Path:
+    return small_project(firmware, tmp_path / "project")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_byte_is_the_integer_encoder_s(name, tmp_path):
+    firmware = case(CASES[name])
+    size = firmware.encoder.image_size
+    images = torch.cat([photos(3, size), extremes(size)])
+    payload = firmware.payload(images)
+    assert payload.shape == (8, firmware.payload_bytes) and len(payload.unique(dim=0)) > 4
+    assert torch.equal(run_host(small_project(firmware, tmp_path / "project"), COMPILER, images), payload)
+
+
+def test_an_odd_number_of_columns_is_right_or_refused(tmp_path):
+    try:
+        firmware = case(ODD)
+    except ExportError as error:
+        assert "34 px" in str(error)
+    else:
+        images = torch.cat([photos(3, 34), extremes(34)])
+        payload = run_host(small_project(firmware, tmp_path / "project"), COMPILER, images)
+        assert torch.equal(payload, firmware.payload(images))
+
+
+def test_latents_beyond_calibration_saturate_in_c_too(tmp_path):
+    model = small_model(channels=32)
+    codec = small_codec(model, code_channels=2, kernel=16, stride=16)
+    encoder = quantize_encoder(model, codec, photos(8) // 8 + 108)  # of little contrast
+    firmware, images = Firmware(encoder, codec, model.feature_shape), extremes()
+    latent = encoder.latent(encoder.feature(images))
+    assert int(latent.max()) == 32767 and int(latent.min()) == -32768
+    project = small_project(firmware, tmp_path / "project")
+    assert torch.equal(run_host(project, COMPILER, images), firmware.payload(images))
+    assert torch.equal(Emulator(build(project, zig())).run(images), firmware.payload(images))
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("toolchain", toolchains(), ids=lambda each: each.name)
+def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, firmware, images):
+    emulator = Emulator(build(shared, toolchain, core), core)
+    assert torch.equal(emulator.run(images), firmware.payload(images))
+    kept = sum(memory_map(firmware)["ram"].values())
+    assert kept <= emulator.ram_bytes <= kept + 32, "what is kept is documented, but for a few counters"
+    assert 0 < emulator.stack_bytes(images[0]) < 512
+    unwanted = ("malloc", "free", "calloc", "realloc", "sbrk", "__aeabi_f", "__aeabi_d", "__aeabi_i2", "__aeabi_ui2")
+    assert [name for name in emulator.symbols if name.startswith(unwanted)] == [], "no heap, no floating point"
+
+
+@pytest.mark.parametrize(("core", "shifts"), [("m7", (33, 62)), ("m3", (62, 33))])
+def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):
+    header, program = project / "snn/snn_model.h", project / "test/emulator_main.c"
+    for name, shift in zip(("STEM_SHIFT", "CODE_SHIFT"), shifts, strict=True):
+        patched(header, f"#define SNN_{name} {firmware.sizes[name]}\n", f"#define SNN_{name} {shift}\n")
+    wrapped = "int32_t {0}_(int32_t, int32_t);\nint32_t {0}_(int32_t a, int32_t b) {{ return {0}(a, b); }}\n"
+    both = "".join(wrapped.format(name) for name in ("stem_output", "code_output"))
+    program.write_text('#include "snn_arith.h"\n' + both + program.read_text())
+    emulator = Emulator(build(project, zig(), core), core)
+    for name, shift, low, high in (("stem_output_", shifts[0], 0, 255), ("code_output_", shifts[1], -32768, 32767)):
+        powers = [1 << power for power in range(31)]
+        ties = [(odd << shift - 1) // power for odd in (-7, -3, -1, 1, 5) for power in powers]
+        sums = {each + off for each in ties for off in (-1, 0, 1) if abs(each) < 2**31 - 1} | {2**31 - 1, -(2**31)}
+        for sum_, multiplier in itertools.product(sorted(sums), (1, 2**30, 2**31 - 1, 1_234_567_891)):
+            wanted = min(max(math.floor(Fraction(sum_ * multiplier, 2**shift) + Fraction(1, 2)), low), high)
+            assert emulator._call(name, sum_, multiplier) == wanted % 2**32, (name, sum_, multiplier)
+
+
+def test_a_profile_counts_every_function_s_instructions(emulator, images):
+    profile = emulator.profile(images[0])
+    assert sum(profile.by_function.values()) == profile.instructions
+    assert {"stem_row", "add_feature_row", "send_pixel", "load_row", "snn_push_row"} <= set(profile.by_function)
+    assert min(profile.by_function.values()) > 0 and profile == emulator.profile(images[0])
+
+
+def test_the_portable_c_gives_the_same_bytes_on_a_core_with_dsp_instructions(emulator, project, firmware, images):
+    dsp = emulator.profile(images[0]).instructions
+    patched(project / "snn/snn_model.h", "#include <stdint.h>", "#include <stdint.h>\n#define SNN_PORTABLE")
+    portable = Emulator(build(project, zig()))
+    assert torch.equal(portable.run(images), firmware.payload(images))
+    assert portable.profile(images[0]).instructions > 1.5 * dsp
+
+
+@pytest.mark.skipif(not has_qemu(), reason="QEMU for Arm is not installed")
+@pytest.mark.parametrize("core", CORES)
+def test_qemu_gives_the_same_bytes(core, shared, firmware, images):
+    assert torch.equal(run_qemu(shared, gcc() or zig(), images, core), firmware.payload(images))
+
+
+def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, images):
+    """One firmware with several faults; the first pixel's red says which."""
+    faults = {
+        1: "*(volatile uint8_t *)0x10000000u = 1",
+        2: "*(volatile uint8_t *)0x08000000u = 1",
+        3: "(void)*(volatile uint8_t *)0u",
+        4: "static volatile uint16_t bx_lr = 0x4770; ((void (*)(void))((uintptr_t)&bx_lr | 1))()",
+        5: "return -7",
+    }
+    code = "\n".join(f"if (s.rows == 0 && rgb[0] == {red}) {{ {fault}; }}" for red, fault in faults.items())
+    patched(project / "snn/snn.c", "    load_row(rgb);", f"{code}\nload_row(rgb);")
+    emulator = Emulator(build(project, zig()))
+    image = images[:1].clone()
+    for red in faults:
+        image[0, 0, 0, 0] = red
+        said = "returned -7" if red == 5 else "stopped at 0x20" if red == 4 else "stopped at 0x08.* in snn_push_row"
+        with pytest.raises(EmulationError, match=f"snn_push_row {said}"):
+            emulator.run(image)
+    image[0, 0, 0, 0] = 0
+    assert emulator.run(image).shape[0] == 1
+
+
+def test_an_emulated_core_that_never_returns_is_stopped(project, images, monkeypatch):
+    patched(project / "snn/snn.c", "    load_row(rgb);", "    for (volatile int i = 1; i;) {}\nload_row(rgb);")
+    monkeypatch.setattr("semanticnn_core.stm32.emulator.PATIENCE", 1)
+    with pytest.raises(EmulationError, match="snn_push_row did not return within 1 s; it is in snn_push_row"):
+        Emulator(build(project, zig())).run(images)
+
+
+def test_a_warning_is_an_error(project):
+    patched(project / "snn/snn.c", "    load_row(rgb);", "    uint8_t low = s.rows; (void)low;\nload_row(rgb);")
+    for compile_ in (lambda: build(project, zig()), lambda: build_host(project, COMPILER)):
+        with pytest.raises(BuildError, match="conversion"):
+            compile_()
+
+
+@pytest.mark.skipif(not shutil.which("cppcheck"), reason="cppcheck is not installed")
+def test_cppcheck_finds_nothing(shared):
+    checks = "--enable=warning,style,performance,portability", "--std=c99", "--suppress=missingIncludeSystem"
+    programs = sorted(str(path.relative_to(shared)) for path in shared.glob("test/*.c"))
+    command = ("cppcheck", "--quiet", "--error-exitcode=1", *checks, "-Isnn", "snn", *programs, "port")
+    result = subprocess.run(command, cwd=shared, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+MISUSE = """
+#include <stdio.h>
+#include "snn.h"
+static uint8_t rows[SNN_IMAGE_SIZE][3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES];
+int main(void)
+{
+    uint8_t counts[SNN_IMAGE_SIZE + 1];
+    if (fread(rows, 1, sizeof rows, stdin) != sizeof rows) return 1;
+    for (int half = 1; half >= 0; half--) {
+        snn_reset();
+        int sent = 0;
+        for (int y = 0; y < SNN_IMAGE_SIZE >> half; y++) {
+            if (snn_finish(NULL) != SNN_WRONG_ROW) return 2;
+            counts[y] = (uint8_t)snn_push_row(rows[half ? 0 : y], payload + sent);
+            sent += counts[y];
+        }
+        if (half) continue; /* an image that is given up */
+        if (snn_push_row(rows[0], NULL) != SNN_WRONG_ROW) return 3;
+        counts[SNN_IMAGE_SIZE] = (uint8_t)snn_finish(payload + sent);
+        if (sent + counts[SNN_IMAGE_SIZE] != SNN_PAYLOAD_BYTES) return 4;
+        if (snn_finish(NULL) != SNN_WRONG_ROW || snn_push_row(rows[0], NULL) != SNN_WRONG_ROW) return 5;
+    }
+    fwrite(payload, 1, sizeof payload, stdout);
+    fwrite(counts, 1, sizeof counts, stdout);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "leaving"),
+    [("mobilenet", {7: 24, 15: 24, 23: 24, 31: 24}), ("odd code, adaptive", {36: 12})],
+)
+def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_path):
+    firmware = case(CASES[name])
+    project, image = small_project(firmware, tmp_path / "project"), photos(1, firmware.encoder.image_size)
+    (project / "test/host_main.c").write_text(MISUSE)
+    program = build_host(project, COMPILER)
+    result = subprocess.run([program], input=rows_first(image), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    payload, counts = result.stdout[: firmware.payload_bytes], list(result.stdout[firmware.payload_bytes :])
+    assert payload == firmware.payload(image).numpy().tobytes()
+    assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as they are known"

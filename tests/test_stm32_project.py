@@ -1,0 +1,194 @@
+"""The project folder: complete, consistent with the C it holds, never half-written; ONNX says the same."""
+
+import copy
+import shutil
+import subprocess
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from stm32_models import FILES, RESNET, files, photos, small_codec, small_firmware, small_model
+from torch import Tensor
+
+from semanticnn_core.stm32 import build, check
+from semanticnn_core.stm32 import project as project_module
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.emulator import Emulator
+from semanticnn_core.stm32.onnx_export import FLOAT, INT8, run_onnx
+from semanticnn_core.stm32.project import SOURCES, memory_map, write_project
+from semanticnn_core.stm32.quantize import ExportError
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.tasks.split import SplitModel
+
+PAIRS = {
+    "mobilenet": ({}, {"code_channels": 8}, 1, "center"),
+    "resnet": (RESNET | {"size": 64}, {"kernel": 5, "stride": 4}, 0.5, "importance"),
+}
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request) -> tuple[SplitModel, Firmware]:
+    """A network, and the firmware of it and a codec."""
+    model_settings, codec_settings, slice_ratio, window = PAIRS[request.param]
+    model = small_model(**model_settings)
+    codec = small_codec(model, importance=window == "importance", **codec_settings)
+    return model, small_firmware(model, codec, slice_ratio, window)
+
+
+@pytest.fixture(scope="module")
+def images(pair) -> Tensor:
+    return photos(5, pair[0].image_size)
+
+
+@pytest.fixture(scope="module")
+def project(pair, images, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "project"
+    write_project(pair[1], out, pair[0], images, "Made for a test.")
+    return out
+
+
+def test_a_project_holds_what_is_documented_and_nothing_else(project, pair):
+    assert set(files(project)) == set(FILES.split()) and [path.name for path in project.parent.iterdir()] == ["project"]
+    readme = (project / "README.md").read_text()
+    _, firmware = pair
+    assert "$" not in readme and "Made for a test." in readme and f"**{firmware.payload_bytes} bytes**" in readme
+    for folder in {name.split("/")[0] for name in FILES.split() if "/" in name} - {"cmake"}:
+        assert f"| `{folder}/` |" in readme
+    assert ("`snn_finish`; the first two say where" in readme) == (firmware.places is not None)
+
+
+def test_a_wheel_carries_every_file_that_a_project_is_made_of():
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    data, package = settings["tool"]["setuptools"]["package-data"], SOURCES.parent
+    carried = {path for pattern in data.get("semanticnn_core.stm32", []) for path in package.glob(pattern)}
+    carried |= {path for pattern in ("*.py", *data["*"]) for path in SOURCES.rglob(pattern)}
+    assert {path.name for path in SOURCES.rglob("*") if path.is_file()} - {path.name for path in carried} == set()
+
+
+@pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+def test_what_pip_compiles_beside_the_sources_stays_there(pair, images, tmp_path, monkeypatch):
+    model, firmware = pair
+    shutil.copytree(SOURCES, tmp_path / "sources", dirs_exist_ok=True)
+    (tmp_path / "sources/test/__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "sources/test/__pycache__/send_vectors.cpython-311.pyc").touch()
+    monkeypatch.setattr(project_module, "SOURCES", tmp_path / "sources")
+    write_project(firmware, tmp_path / "out", model, images)
+    assert set(files(tmp_path / "out")) == set(FILES.split())
+
+
+def test_the_vectors_are_what_the_c_answers(project, pair, images):
+    payloads = np.fromfile(project / "vectors/payloads.bin", np.uint8).reshape(len(images), -1)
+    pixels = np.fromfile(project / "vectors/images.bin", np.uint8).reshape(len(images), *images.shape[2:], 3)
+    assert np.array_equal(pixels, images.permute(0, 2, 3, 1)) and len(np.unique(payloads, axis=0)) == len(images)
+    assert np.array_equal(run_host(project, build.host_compilers()["zig"], images), payloads)
+    sizes = dict(line.split("=") for line in (project / "vectors/sizes.txt").read_text().split())
+    wanted = {"images": 5, "image_size": images.shape[-1], "payload_bytes": payloads.shape[1]}
+    assert sizes == {name: str(value) for name, value in wanted.items()}
+
+
+def test_the_memory_documented_is_the_memory_of_the_program(project, pair):
+    _, firmware = pair
+    emulator, memory = Emulator(build.build(project, build.zig())), memory_map(firmware)
+    ram, flash = sum(memory["ram"].values()), sum(memory["flash"].values())
+    assert ram <= emulator.ram_bytes <= ram + 32 and flash < emulator.flash_bytes < flash + 4000
+    readme = (project / "README.md").read_text()
+    assert f"| **static RAM** | **{ram:,}** |" in readme and f"| **tables** | **{flash:,}** |" in readme
+    assert all(f"| {what} | {count:,} |" in readme for part in memory.values() for what, count in part.items())
+
+
+def test_the_float_network_in_onnx_is_the_float_encoder(project, pair):
+    model, firmware = pair
+    fresh = photos(8, model.image_size, seed=5)
+    latent = run_onnx(project / "onnx" / FLOAT, fresh)
+    assert torch.allclose(latent, firmware.codec.encoder(model.device(fresh)), atol=1e-4)
+    for name in (FLOAT, INT8):
+        graph = onnx.load(project / "onnx" / name).graph
+        (image,), (out,) = graph.input, graph.output
+        assert (image.name, out.name) == ("image", "latent")
+        shapes = [tuple(axis.dim_value for axis in each.type.tensor_type.shape.dim) for each in (image, out)]
+        size, code = model.image_size, firmware.codec.code_shape(model.feature_shape)
+        assert shapes == [(1, 3, size, size), (1, *code)]
+        assert ("MaxPool" in {node.op_type for node in graph.node}) == firmware.encoder.pool
+
+
+def test_the_int8_network_in_onnx_agrees_in_nine_of_ten_symbols(project, pair):
+    model, firmware = pair
+    fresh, assign = photos(8, model.image_size, seed=5), firmware.codec.quantizer.assign
+    path = project / "onnx" / INT8
+    nodes = onnx.load(path).graph.node
+    whole = {out for node in nodes if node.op_type == "DequantizeLinear" for out in node.output}
+    convolutions = {node.name: node.input[0] in whole for node in nodes if node.op_type == "Conv"}
+    assert convolutions == {"stem": True, "code": True, "gdn": False}
+    same = assign(run_onnx(path, fresh)) == assign(firmware.codec.encoder(model.device(fresh)))
+    assert float(same.double().mean()) >= 0.9
+
+
+@pytest.mark.parametrize("pair", ["resnet"], indirect=True)
+def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch):
+    _, firmware = pair
+    monkeypatch.setattr(check, "toolchains", lambda: [build.zig()])
+    monkeypatch.setattr(check, "has_qemu", lambda: False)
+    monkeypatch.setattr(check, "host_compilers", dict)
+    other = replace(firmware, codec=copy.deepcopy(firmware.codec))
+    other.codec.quantizer.code.copy_(firmware.codec.quantizer.code.roll(1))
+    differing = int((other.payload(images[:2]) != firmware.payload(images[:2])).sum())
+    result = check.check_project(project, other, images[:2])
+    assert result["mismatching_bytes"] == differing > 0 and result["witnesses"] == {"zig, unicorn, m7": differing}
+    assert result["instructions"] == sum(result["instructions_by_function"].values())
+    longer = replace(firmware, slice_ratio=1.0)
+    assert check.check_project(project, longer, images[:2])["mismatching_bytes"] == 2 * longer.payload_bytes
+
+
+@pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("cc")), reason="CMake or a C compiler is not installed")
+@pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+def test_cmake_builds_a_program_that_gives_the_payloads(project, tmp_path):
+    for command in (("cmake", "-S", project, "-B", tmp_path), ("cmake", "--build", tmp_path)):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0 and "warning" not in result.stderr, result.stdout + result.stderr
+    vectors = project / "vectors"
+    (program,) = (path for path in tmp_path.rglob("host*") if path.stem == "host" and path.is_file())
+    answer = subprocess.run([program], input=(vectors / "images.bin").read_bytes(), capture_output=True)
+    assert answer.stdout == (vectors / "payloads.bin").read_bytes()
+
+
+def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, images, project, tmp_path):
+    model, firmware = pair
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "notes.txt").write_text("precious")
+    for force in (False, True):
+        with pytest.raises(ExportError, match="mine holds something else than an exported project"):
+            write_project(firmware, out, model, images, force=force)
+        with pytest.raises(ExportError, match="notes.txt holds something else"):
+            write_project(firmware, out / "notes.txt", model, images, force=force)
+    assert files(out) == {"notes.txt": b"precious"}
+    shutil.copytree(project, earlier := tmp_path / "earlier")
+    (earlier / "snn/old").touch()
+    with pytest.raises(ExportError, match="holds a project already; replace it with --force"):
+        write_project(firmware, earlier, model, images)
+    write_project(firmware, earlier, model, images, force=True)
+    assert set(files(earlier)) == set(FILES.split())
+    (earlier / "main.c").touch()  # somebody works in it now
+    with pytest.raises(ExportError, match=r"something else than an exported project \(main\.c\)"):
+        write_project(firmware, earlier, model, images, force=True)
+    assert (earlier / "main.c").exists()
+    (tmp_path / "empty").mkdir()
+    write_project(firmware, tmp_path / "empty", model, images)
+    assert set(files(tmp_path / "empty")) == set(FILES.split())
+
+
+def test_what_fails_leaves_nothing_behind_and_an_earlier_project_whole(pair, images, project, tmp_path, monkeypatch):
+    def full(*arguments) -> None:
+        raise OSError("no space left on device")
+
+    model, firmware = pair
+    shutil.copytree(project, tmp_path / "earlier")
+    monkeypatch.setattr(project_module, "write_onnx", full)
+    for name in ("new", "earlier"):
+        with pytest.raises(OSError, match="no space"):
+            write_project(firmware, tmp_path / name, model, images, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"] and files(tmp_path / "earlier") == files(project)
