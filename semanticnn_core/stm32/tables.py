@@ -73,25 +73,23 @@ class Firmware:
         stem_size, feature_size = encoder.image_size // 2, self.feature_shape[1]
         size = codec.code_shape(self.feature_shape)[1]
         rows, columns = self._sent
-        sent = 2 if self.places is not None else 0
-        (top, left) = (0, 0) if sent else center_corner(size, size, rows, columns)[0].tolist()
-        streamed = (size, size) if sent else (rows, columns)
+        chosen = self.places is not None  # then the whole code is computed, and kept until the end
+        (top, left) = (0, 0) if chosen else center_corner(size, size, rows, columns)[0].tolist()
+        streamed = (size, size) if chosen else (rows, columns)
         paired, even = outputs + outputs % 2, streamed[1] + streamed[1] % 2
         seen_rows = self._stem_span(top, streamed[0])
         seen_columns = self._stem_span(left, streamed[1])
         pairs = -(-3 * stem_kernel // 2)
         image_row = max(3 * (encoder.image_size + 2 * encoder.stem_padding), 6 * (stem_size - 1) + 2 * pairs)
-        feature_columns = max(
-            feature_size + sum(encoder.margin), (left + even - 1) * code.stride + kernel, encoder.margin[0]
-        )
+        feature_columns = max(feature_size + sum(encoder.margin), (left + even - 1) * code.stride + kernel)
         taps = kernel * channels
         gamma_row = -(-outputs // 4) * 4
         bits = codec.config.bits
-        buffered = -(-size * size * outputs * bits // 8) + 1 if sent else 0
+        buffered = -(-size * size * outputs * bits // 8) + 1 if chosen else 0
         return {
             "IMAGE_SIZE": encoder.image_size,
             "PAYLOAD_BYTES": self.payload_bytes,
-            "PUSH_BYTES": 0 if sent else -(-columns * outputs * bits * self._rows_at_once(top, rows) // 8),
+            "PUSH_BYTES": 0 if chosen else -(-columns * outputs * bits * self._rows_at_once(top, rows) // 8),
             "ZERO_RED": int(encoder.zero_point[0]),
             "ZERO_GREEN": int(encoder.zero_point[1]),
             "ZERO_BLUE": int(encoder.zero_point[2]),
