@@ -58,8 +58,9 @@ def test_estimates_are_instructions_over_clock_and_bits_over_link():
     assert table.loc["image", "computing, ms"] == "0" and table.loc["image", "energy, mJ"] == "100"
 
 
-def test_a_journey_takes_the_bytes_of_another_encoder(shipped):
+@pytest.mark.parametrize("way", [(1.0, "center"), (0.5, "center"), (0.5, "importance")])
+def test_a_journey_takes_the_bytes_of_another_encoder(shipped, way):
     model, codec, encoder, images = shipped
-    firmware = Firmware(encoder, codec, model.feature_shape)
-    journey = probes.send(model, codec, images[0], 0.0, encode=firmware.payload)
+    firmware = Firmware(encoder, codec, model.feature_shape, *way)
+    journey = probes.send(model, codec, images[0], 0.0, 0, *way, firmware.payload)
     assert torch.equal(journey.payload, firmware.payload(images[:1])[0]) and journey.flips == 0

@@ -192,11 +192,11 @@ table["difference"] = table["integers"] - table["floats"]
 if interactive:
     from semanticnn_core.viz.panels.channel import OffloadPanel
 
-    shown = OffloadPanel(model, codec, images[:24], data.classes, ber, slice_ratio, emulator.run)
+    shown = OffloadPanel(model, codec, images[:24], data.classes, ber, slice_ratio, window, emulator.run)
 else:
-    rates = (0.0, 0.01, 0.05, 0.1, 0.2)
-    rows = {f"image {number}": [probes.send(model, codec, images[number], rate, seed, slice_ratio, emulator.run)
-            for rate in rates] for number in (5, 7, 8)}  # fmt: skip
+    rates, way = (0.0, 0.01, 0.05, 0.1, 0.2), (slice_ratio, window, emulator.run)
+    rows = {f"image {number}": [probes.send(model, codec, images[number], rate, seed, *way) for rate in rates]
+            for number in (5, 7, 8)}  # fmt: skip
     shown = figures.draw_grid(rows, data.classes)
 shown
 

@@ -15,7 +15,7 @@ CORES: tuple[Core, ...] = ("m7", "m4", "m3")
 LIBRARY = ("snn/snn.c", "snn/snn_model.c")
 BARE = ("port/startup.c", "port/memory.c")
 LINKER = "port/stm32h750.ld"
-MPS2 = {"0x08000000": "0x00000000", "0x20000000": "0x20000000", "128K": "4M"}
+MPS2 = {"0x08000000": "0x00000000", "128K": "4M"}
 """What differs between that memory map and the one of Arm's MPS2 boards, which QEMU has."""
 OPTIMIZE = ("-O2", "-fomit-frame-pointer", "-fno-unroll-loops")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")

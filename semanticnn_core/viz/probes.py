@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.codec import SemanticCodec, SoftQuantizer
+from semanticnn_core.config import Window
 from semanticnn_core.datasets import ImageSplit
 from semanticnn_core.tasks.split import SplitModel
 
@@ -55,6 +56,7 @@ def send(
     ber: float,
     seed: int = 0,
     slice_ratio: float = 1.0,
+    window: Window = "center",
     encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Journey:
     """Send one image uint8 (3, H, W), as real bytes, through a binary symmetric channel drawn with `seed`.
@@ -62,9 +64,9 @@ def send(
     encode: what turns images (B, 3, H, W) into payloads uint8 (B, n) instead of the codec's own encoder.
     """
     feature = model.device(image[None])
-    payload = encode(image[None]) if encode else codec.compress(feature, slice_ratio)
+    payload = encode(image[None]) if encode else codec.compress(feature, slice_ratio, window)
     arrived = BinarySymmetric(ber, seed)(payload)
-    received = codec.decompress(arrived, ber, feature.shape[1:], slice_ratio)
+    received = codec.decompress(arrived, ber, feature.shape[1:], slice_ratio, window)
     clean, answer = (model.edge(each).softmax(1)[0] for each in (feature, received))
     return Journey(image, feature[0], received[0], payload[0], arrived[0], clean, answer, ber)
 

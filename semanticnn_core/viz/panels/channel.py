@@ -8,6 +8,7 @@ from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import share_sent
+from semanticnn_core.config import Window
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.figures import top_classes
 from semanticnn_core.viz.panels import in_pairs, slider_look
@@ -127,10 +128,11 @@ class OffloadPanel(_LinkPanel):
         classes: Sequence[str],
         ber: float = 0.05,
         slice_ratio: float = 1.0,
+        window: Window = "center",
         encode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(model, codec, images, ber)
-        self.classes, self.encode = classes, encode
+        self.classes, self.window, self.encode = classes, window, encode
         stops = [(f"{slice_ratio:g}", slice_ratio)] if encode else ratio_stops(model, codec, slice_ratio)
         self.slice_ratio = widgets.SelectionSlider(
             options=stops, value=slice_ratio, description="slice ratio", **slider_look()
@@ -154,7 +156,8 @@ class OffloadPanel(_LinkPanel):
 
     def update(self) -> None:
         ratio, image = self.slice_ratio.value, self.pictures[self.image.value]
-        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, ratio, self.encode)
+        way = ratio, self.window, self.encode
+        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, *way)
         mean = journey.sent.mean(0)
         low, high = float(mean.min()), float(mean.max())
         self.canvases["image"].show(pixels(image))
