@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 DEFAULT_CHECKPOINT = "mobilenet_v2-scene_digits"
-"""The checkpoint that is shipped under data/checkpoints."""
+"""The checkpoint under data/checkpoints that is taken when none is named."""
 BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 """Bit error rates behind every mean 'over 0.01–5 %'."""
+UNCOMPRESSED = "uncompressed"
+"""What tables call the network that gets the image as it is, without link or codec."""
 
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
@@ -165,6 +167,10 @@ class TrainConfig(Settings):
     """Mirror half of the images; right for photographs, wrong for digits."""
     jitter: float = setting(0.2, 0, 0.9)
     """Largest random change of brightness and contrast."""
+    coarse: float = setting(1.0, 1, 16)
+    """Largest factor by which images are shrunk and enlarged again; half of them are, a batch by one factor."""
+    noise: float = setting(0.0, 0, 128)
+    """Largest standard deviation of noise on the pixels, grey levels; each image draws its own, most of them small."""
 
 
 @dataclass(frozen=True)

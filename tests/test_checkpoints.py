@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig
+from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training import checkpoints, load_checkpoint
+from semanticnn_core.training import checkpoint_for, checkpoints, load_checkpoint
 from semanticnn_core.training.checkpoints import CheckpointError, find_checkpoint, save_checkpoint
 
 CONFIG = CodecConfig(code_channels=4, decoder_widths=(8, 8), centers=16, feature_range=(0.0, math.inf))
@@ -42,6 +42,12 @@ def folder(tmp_path: Path, model: SplitModel, codec: SemanticCodec) -> Path:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_checkpoint_for_a_data_set_is_the_one_trained_on_it(folder):
+    data = folder.parents[1]
+    assert checkpoint_for("digits", data) == "tiny" and checkpoint_for("letters", data) == DEFAULT_CHECKPOINT
+    assert checkpoint_for("scene_digits") == DEFAULT_CHECKPOINT
 
 
 def test_round_trip(tmp_path, model, codec):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -86,6 +87,9 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys):
         ("evaluate --seeds 0", ["seeds", "at least 1"]),
         ("evaluate --limit 0", ["limit", "at least 1"]),
         ("evaluate --seeds some", ["seeds", "some"]),
+        ("evaluate --name uncompressed", ["name", "uncompressed"]),
+        ("train --slices 0.5 1", ["slices", "1"]),
+        ("train-base --start x --pretrained", ["start", "pretrained"]),
         ("train --codec.centers 9", ["centers", "power of two", "9"]),
         ("train --codec.centers 128", ["centers", "[2, 64]"]),
         ("train --stage1.learning-rate nan", ["learning_rate"]),
@@ -155,6 +159,12 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     )
     assert not list((workplace / base).glob(".*"))
 
+    longer = f"train-base --start {base} --dataset stripes.npz --training.epochs 1 --training.noise 9 --out longer"
+    semanticnn(longer, monkeypatch)
+    again = load_checkpoint("longer")
+    assert again.model.image_size == 32 and again.about["commands"][1:] == [f"semanticnn {longer}"]
+    assert [each["noise"] for each in again.about["training"]["base"]] == [0.0, 9.0]
+
     command = f"train --checkpoint {base} --out made --limit 12 {ONE_EPOCH} {SMALL}"
     semanticnn(command, monkeypatch)
     assert "stripes" in capsys.readouterr().out
@@ -182,6 +192,13 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     semanticnn("evaluate --checkpoint made --seeds 1", monkeypatch)
     out = capsys.readouterr().out
     assert "uncompressed:" in out and "of 8 test images" in out and "16 B sent" in out
+    measuring = "evaluate --checkpoint made --seeds 2 --ber 0.01 --out table.csv --name ours"
+    semanticnn(f"{measuring} --data_root .", monkeypatch)
+    table = pd.read_csv("table.csv")
+    assert table["system"].tolist() == ["uncompressed", "ours", "ours"] and set(table["images"]) == {8}
+    assert table["command"][1].endswith(f" && semanticnn {command} && semanticnn {measuring}")
+    capsys.readouterr()
+    assert "on 8 images" in mistake(f"{measuring} --limit 4", capsys)
 
     finer = "train --checkpoint made --finetune --limit 12 --stage2.epochs 1 --out finer"
     semanticnn(finer, monkeypatch)
@@ -233,7 +250,7 @@ def test_a_new_task_network_takes_codec_and_table_of_the_old_one_away(workplace,
     base = "train-base --dataset stripes.npz --image-size 32 --training.epochs 1"
     semanticnn(base, monkeypatch)
     folder = Path("runs/checkpoints/mobilenet_v2-stripes")
-    semanticnn(f"train --checkpoint {folder} {ONE_EPOCH} {SMALL}", monkeypatch)
-    assert (folder / "results.csv").exists()
+    semanticnn(f"train --checkpoint {folder} {ONE_EPOCH} {SMALL} --slices", monkeypatch)
+    assert set(pd.read_csv(folder / "results.csv")["slice_ratio"]) == {1.0}, "no slices were asked for"
     semanticnn(base, monkeypatch)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "base.safetensors", "config.json"]

@@ -182,6 +182,7 @@ def test_cifar_that_cannot_be_had_says_where_it_comes_from(cifar, tmp_path):
     url, layout = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "train_images, train_labels"
     folder, file = str(tmp_path / "cifar-100-python"), str(tmp_path / "cifar100.npz")
     refused("no network", "is not there", url, folder, file, layout, name="cifar100", root=tmp_path)
+    refused("nothing is downloaded", url, folder, name="cifar100", root=tmp_path, download=False)
     Path(folder).mkdir()
     refused("no network", "does not match its checksums", folder, name="cifar100", root=tmp_path)
     np.savez(file, **arrays(side=28))

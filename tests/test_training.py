@@ -326,6 +326,24 @@ def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
     assert 5 < sum(turned) < 27
 
 
+def test_augmentation_coarsens_half_of_the_images():
+    images = torch.randint(0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    coarse = BaseTrainConfig(shift=0, jitter=0.0, coarse=4.0)
+    out = augment(images, coarse, torch.Generator().manual_seed(1))  # by a factor of 2.9
+    changed = (out != images).flatten(1).any(1)
+    rough = [each.float().diff(dim=-1).square().mean() for each in (out[changed], images[changed])]
+    assert 20 < changed.sum() < 44 and rough[0] < 0.5 * rough[1]
+    flat = torch.full_like(images, 77)
+    assert torch.equal(augment(flat, coarse, torch.Generator().manual_seed(0)), flat)
+
+
+def test_augmentation_disturbs_each_image_by_its_own_noise():
+    images = torch.full((256, 3, 16, 16), 128, dtype=torch.uint8)
+    noisy = augment(images, BaseTrainConfig(shift=0, jitter=0.0, noise=30.0), torch.Generator().manual_seed(0))
+    deviation = (noisy.float() - 128).flatten(1).std(1)
+    assert deviation.max() < 33 and deviation.mean() == pytest.approx(10, rel=0.15)  # 30·E[u²]
+
+
 GOLDEN = {"stage1": [1.19207, 0.95788], "stage2": [3.85448, 2.53814]}
 
 

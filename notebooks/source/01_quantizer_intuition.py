@@ -25,7 +25,7 @@ profile = "fast"
 interactive = True
 out_dir = "runs/01_quantizer_intuition"
 dataset = "scene_digits"
-checkpoint = "mobilenet_v2-scene_digits"
+checkpoint = ""  # left empty: the published one that was trained on the data set
 image_index = 3
 n_centers = 8
 sigma = 4.0
@@ -39,7 +39,7 @@ from semanticnn_core.codec.huffman import fixed_length, huffman
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import symbol_codes
 from semanticnn_core.training import centers as learning
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.training import checkpoint_for, load_checkpoint
 from semanticnn_core.viz import quantizer as show
 from semanticnn_core.viz import symbol_codes as show_codes
 from semanticnn_core.viz.style import use_style
@@ -55,7 +55,7 @@ images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 1
 # centres, and only the *name* of that centre, a word of $\log_2 n$ bits, leaves the device.
 
 # %%
-loaded = load_checkpoint(checkpoint)
+loaded = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, codec = loaded.model, loaded.codec
 images = load_dataset(dataset, image_size=model.image_size).test.take(images_used).images
 with torch.no_grad():

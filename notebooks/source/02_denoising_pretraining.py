@@ -23,7 +23,7 @@ profile = "fast"
 interactive = True
 out_dir = "runs/notebooks/02_denoising_pretraining"
 dataset = "scene_digits"
-checkpoint = "mobilenet_v2-scene_digits"
+checkpoint = ""  # left empty: the published one that was trained on the data set
 ber = 0.05
 
 # %%
@@ -33,12 +33,12 @@ from dataclasses import replace
 from semanticnn_core.config import BER_GRID, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import byte_counts
-from semanticnn_core.training import load_checkpoint, new_codec, pretrain_denoising
+from semanticnn_core.training import checkpoint_for, load_checkpoint, new_codec, pretrain_denoising
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint)
+published = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, shipped = published.model, published.codec
 data = load_dataset(dataset, image_size=model.image_size)
 fast = profile == "fast"

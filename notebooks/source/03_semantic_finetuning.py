@@ -23,7 +23,7 @@ profile = "fast"
 interactive = True
 out_dir = "runs/notebooks/03_semantic_finetuning"
 dataset = "scene_digits"
-checkpoint = "mobilenet_v2-scene_digits"
+checkpoint = ""  # left empty: the published one that was trained on the data set
 ber = 0.05
 slice_ratio = 1.0
 
@@ -37,14 +37,21 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.config import CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.systems import SemanticNN
-from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
+from semanticnn_core.training import (
+    checkpoint_for,
+    finetune_semantic,
+    load_checkpoint,
+    matching,
+    new_codec,
+    pretrain_denoising,
+)
 from semanticnn_core.viz import figures, probes, results
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint)
+published = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, shipped = published.model, published.codec
-data = load_dataset(dataset, image_size=model.image_size)
+data = matching(load_dataset(dataset, image_size=model.image_size), published)
 
 # %% [markdown]
 # ## First a codec that only denoises

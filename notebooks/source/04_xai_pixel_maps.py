@@ -23,7 +23,7 @@ profile = "fast"
 interactive = True
 out_dir = "runs/notebooks/04_xai_pixel_maps"
 dataset = "scene_digits"
-checkpoint = "mobilenet_v2-scene_digits"
+checkpoint = ""  # left empty: the published one that was trained on the data set
 method = "integrated_gradients"
 ber = 0.05
 slice_ratio = 0.5
@@ -36,7 +36,7 @@ from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import explanations as truth
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks import SplitModel
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.training import checkpoint_for, load_checkpoint, matching
 from semanticnn_core.training.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.training.importance import fit_importance
 from semanticnn_core.viz import comparisons, probes, windows
@@ -46,9 +46,9 @@ from semanticnn_core.viz import explanations as viz
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint)
+published = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, codec, guide = published.model, published.codec, published.model.folded().edge
-data = load_dataset(dataset, image_size=model.image_size)
+data = matching(load_dataset(dataset, image_size=model.image_size), published)
 fast = profile == "fast"
 steps = 24 if fast else 100
 if not codec.importance.any():  # a codec that never learned what matters learns it here

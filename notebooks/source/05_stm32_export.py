@@ -24,7 +24,7 @@ profile = "fast"
 interactive = True
 out_dir = "runs/notebooks/05_stm32_export"
 dataset = "scene_digits"
-checkpoint = "mobilenet_v2-scene_digits"
+checkpoint = ""  # left empty: the published one that was trained on the data set
 ber = 0.05
 slice_ratio = 1.0
 window = "center"
@@ -48,7 +48,7 @@ from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems import SemanticNN
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.training import checkpoint_for, load_checkpoint, matching
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz import firmware as viz
 
@@ -56,9 +56,9 @@ from semanticnn_core.viz import firmware as viz
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint)
+published = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, codec = published.model, published.codec
-data = load_dataset(dataset, image_size=model.image_size)
+data = matching(load_dataset(dataset, image_size=model.image_size), published)
 fast = profile == "fast"
 images = data.test.first(100 if fast else 1000)["image"]
 
@@ -156,7 +156,7 @@ viz.c_function("snn_push_row")
 
 # %%
 project = in_checkout(out_dir) / "firmware"
-write_project(firmware, project, model, images[:4], f"For the checkpoint `{checkpoint}`.", force=True)
+write_project(firmware, project, model, images[:4], f"For the checkpoint `{published.name}`.", force=True)
 result = check_project(project, firmware, images[: 20 if fast else 200])
 differ = {name: f"{count} bytes differ" for name, count in result["witnesses"].items()}
 pd.Series(differ, name="against PyTorch").to_frame()

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from semanticnn_core.commands.shared import codec_of, matching
-from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, Window
+from semanticnn_core.commands.shared import codec_of, this_command
+from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Window
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Evaluate:
     """Use only that many test images."""
     json: bool = False
     """Print one JSON object and nothing else."""
+    name: str = "SemanticNN"
+    """What the system is called in the table of `--out`."""
+    out: Path | None = None
+    """CSV table to write too, with the commands that made it; rows of other names in it stay."""
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
@@ -44,13 +48,15 @@ class Evaluate:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if not self.name or self.name == UNCOMPRESSED:
+            raise ValueError(f"name must be one of its own and not {UNCOMPRESSED!r}, got {self.name!r}")
 
     def __call__(self) -> None:
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation import byte_counts, summarize, sweep
-        from semanticnn_core.evaluation.publish import sizes_in_words
+        from semanticnn_core.evaluation.publish import add_results, check_results, sizes_in_words
         from semanticnn_core.tasks import clean_accuracy
-        from semanticnn_core.training import load_checkpoint
+        from semanticnn_core.training import load_checkpoint, matching
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, codec_of(checkpoint)
@@ -58,8 +64,13 @@ class Evaluate:
         data = matching(load_dataset(name, self.data_root, model.image_size), checkpoint)
         test = data.test.take(self.limit)
         clean = clean_accuracy(model, test)
+        if self.out is not None:
+            check_results(self.out, clean, len(test))
         sizes = byte_counts(model, codec, max(self.slice_ratio), self.window)
-        table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds, window=self.window)
+        table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds, self.name, self.window)
+        if self.out is not None:
+            commands = [*checkpoint.about.get("commands", []), this_command()]
+            add_results(self.out, table, clean, len(test), sizes["image_bytes"], commands)
         if self.json:
             keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
             print(json.dumps({"clean_accuracy": clean, **sizes, "results": table[keys].to_dict("records")}))

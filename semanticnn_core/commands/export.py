@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.commands.shared import codec_of, matching
+from semanticnn_core.commands.shared import codec_of
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 
 VECTORS = 4
@@ -50,7 +50,7 @@ class Export:
         from semanticnn_core.stm32.project import write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
-        from semanticnn_core.training import load_checkpoint
+        from semanticnn_core.training import load_checkpoint, matching
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, codec_of(checkpoint)

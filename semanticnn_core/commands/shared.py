@@ -1,10 +1,11 @@
-"""What several commands ask of a checkpoint."""
+"""What several commands need."""
 
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from semanticnn_core.codec import SemanticCodec
-    from semanticnn_core.datasets import ImageDataset
     from semanticnn_core.training.checkpoints import Checkpoint
 
 
@@ -16,12 +17,13 @@ def codec_of(checkpoint: "Checkpoint") -> "SemanticCodec":
     return checkpoint.codec
 
 
-def matching(data: "ImageDataset", checkpoint: "Checkpoint") -> "ImageDataset":
-    """Return a data set whose classes are as many as the checkpoint's network names; refuse another."""
-    (classes,) = checkpoint.model.output_shape
-    if len(data.classes) != classes:
-        raise ValueError(
-            f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {classes} apart; "
-            f"train one for it: semanticnn train-base --dataset {data.name}"
-        )
-    return data
+def this_command() -> str:
+    """Return the running command as anybody would give it: without where the data lie here, or that it was resumed."""
+    words, kept = iter(sys.argv[1:]), []
+    for word in words:
+        option = word.partition("=")[0].replace("_", "-")
+        if option == "--data-root" and "=" not in word:
+            next(words, None)
+        elif option not in ("--data-root", "--resume"):
+            kept.append(word)
+    return shlex.join(["semanticnn", *kept])

@@ -1,18 +1,16 @@
 """`semanticnn train-base` and `semanticnn train`: task networks and codecs, trained and published."""
 
-import shlex
 import shutil
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
-from semanticnn_core.commands.shared import codec_of, matching
+from semanticnn_core.commands.shared import codec_of, this_command
 from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, BaseTrainConfig, CodecConfig, CodecTrainConfig
 
-SLICES = (0.8, 0.5, 0.3)
-"""Slice ratios of the table that is published with a codec, beside the whole code."""
+if TYPE_CHECKING:
+    from semanticnn_core.training.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,8 @@ class TrainBase:
     """Height and width the images are brought to, pixels."""
     pretrained: bool = False
     """Start from torchvision's ImageNet weights (fetched once)."""
+    start: str | None = None
+    """Start from the network of this checkpoint; the model options are then the checkpoint's."""
     training: BaseTrainConfig = field(default_factory=BaseTrainConfig)
     """Settings of the training."""
     out: Path | None = None
@@ -40,28 +40,39 @@ class TrainBase:
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
+    def __post_init__(self) -> None:
+        if self.start and self.pretrained:
+            raise ValueError("start and pretrained exclude each other: a training starts from one network")
+
     def __call__(self) -> None:
         from accelerate.utils import set_seed
 
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation.publish import RESULTS, write_readme
         from semanticnn_core.tasks import SplitModel, clean_accuracy
+        from semanticnn_core.training import load_checkpoint, matching
         from semanticnn_core.training.base import train_base
         from semanticnn_core.training.checkpoints import save_checkpoint
 
-        data = load_dataset(self.dataset, self.data_root, self.image_size).take(self.limit)
+        earlier = load_checkpoint(self.start, self.data_root) if self.start else None
+        size = earlier.model.image_size if earlier else self.image_size
+        data = load_dataset(self.dataset, self.data_root, size).take(self.limit)
         set_seed(self.training.seed)
-        model = SplitModel.of(self.model, len(data.classes), self.image_size, self.cut, self.pretrained)
-        out = self.out or Path("runs/checkpoints") / f"{self.model}-{data.name}"
+        if earlier:
+            model, data = earlier.model.requires_grad_(), matching(data, earlier)
+        else:
+            model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained)
+        out = self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}"
+        training, commands = _base_training(earlier)
         history = train_base(model, data, self.training, _state_dir(out, "base"), self.resume)
         about = {
             "dataset": self.dataset,
-            "training": {"base": self.training.to_dict()},
+            "training": {"base": [*training, self.training.to_dict()]},
             "results": {
                 "validation_accuracy": max(row["validation_accuracy"] for row in history),
                 "clean_accuracy": clean_accuracy(model.half_rounded(), data.test),
             },
-            "commands": [_this_command()],
+            "commands": [*commands, this_command()],
         }
         save_checkpoint(out, model, None, about)
         (out / RESULTS).unlink(missing_ok=True)  # of a codec for the network that was here before
@@ -83,6 +94,8 @@ class Train:
     """Settings of stage 1, the denoising autoencoder."""
     stage2: CodecTrainConfig = field(default_factory=lambda: CodecTrainConfig(epochs=10))
     """Settings of stage 2, task-oriented."""
+    slices: tuple[float, ...] = (0.8, 0.5, 0.3)
+    """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
     finetune: bool = False
     """Start from the checkpoint's own codec and run stage 2 alone; the codec options are then the checkpoint's."""
     out: Path | None = None
@@ -94,6 +107,11 @@ class Train:
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
+    def __post_init__(self) -> None:
+        for each in self.slices:
+            if not 0 < each < 1:
+                raise ValueError(f"slices must lie between 0 and 1, got {each:g}")
+
     def __call__(self) -> None:
         import pandas as pd
 
@@ -101,7 +119,7 @@ class Train:
         from semanticnn_core.evaluation import byte_counts, sweep
         from semanticnn_core.evaluation.publish import write_readme, write_results
         from semanticnn_core.tasks import clean_accuracy
-        from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
+        from semanticnn_core.training import finetune_semantic, load_checkpoint, matching, new_codec, pretrain_denoising
         from semanticnn_core.training.checkpoints import check_exportable, save_checkpoint
         from semanticnn_core.training.importance import fit_importance
 
@@ -124,9 +142,12 @@ class Train:
         fit_importance(codec, model, data.train)
         bers = (*BER_GRID, 0.1)
         tables = [sweep(model, codec, data.test, bers)]
-        tables += [sweep(model, codec, data.test, bers, SLICES, window=each) for each in ("center", "importance")]
+        if self.slices:
+            windows = ("center", "importance")
+            tables += [sweep(model, codec, data.test, bers, self.slices, window=each) for each in windows]
         table = pd.concat(tables, ignore_index=True)
         training = dict(base.about.get("training", {}))
+        commands = base.about.get("commands", []) if self.finetune else _base_training(base)[1]
         if self.finetune:
             training["finetune"] = [*training.get("finetune", []), self.stage2.to_dict()]
         else:
@@ -137,7 +158,7 @@ class Train:
             "training": training,
             "results": base.about.get("results", {})
             | {"clean_accuracy": clean_accuracy(model, data.test), **byte_counts(model, codec)},
-            "commands": [*base.about.get("commands", [])[: None if self.finetune else 1], _this_command()],
+            "commands": [*commands, this_command()],
         }
         save_checkpoint(out, model, codec, about)
         write_results(out, table)
@@ -145,10 +166,14 @@ class Train:
         print((out / "README.md").read_text())
 
 
+def _base_training(checkpoint: "Checkpoint | None") -> tuple[list[dict], list[str]]:
+    """Return settings and commands of the trainings behind a checkpoint's task network, none for None."""
+    about = checkpoint.about if checkpoint else {}
+    settings = about.get("training", {}).get("base", [])
+    commands = [each for each in about.get("commands", []) if each.split()[1:2] == ["train-base"]]
+    return settings if isinstance(settings, list) else [settings], commands
+
+
 def _state_dir(out: Path, stage: str) -> Path:
     """Return where a training keeps what it needs to resume: under runs/, one folder for each place to publish."""
     return Path("runs/training") / f"{out.name}-{crc32(str(out.resolve()).encode()):08x}" / stage
-
-
-def _this_command() -> str:
-    return shlex.join(["semanticnn", *sys.argv[1:]])

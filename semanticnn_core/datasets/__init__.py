@@ -8,12 +8,15 @@ from semanticnn_core.files import located
 __all__ = ["DataError", "ImageDataset", "ImageSplit", "load_dataset"]
 
 
-def load_dataset(name: str, root: str | Path = "data", image_size: int = 64, seed: int = 0) -> ImageDataset:
+def load_dataset(
+    name: str, root: str | Path = "data", image_size: int = 64, seed: int = 0, download: bool = True
+) -> ImageDataset:
     """Load a data set as images (N, 3, image_size, image_size) with train, validation and test splits.
 
     name: "scene_digits" (embedded), "cifar100", or the user's own data: an `.npz` file under MedMNIST's key names
         or a directory with one folder a class, named by its path or by its name under `root` (without `.npz`).
     seed: fixes SceneDigits itself, and the splits drawn where own data lacks them.
+    download: whether a data set that is not there may be downloaded.
     Raises DataError when the data set is unknown, missing, damaged or not of the expected layout.
     """
     if type(image_size) is not int or image_size < 1:
@@ -28,7 +31,7 @@ def load_dataset(name: str, root: str | Path = "data", image_size: int = 64, see
     if name == "cifar100":
         from semanticnn_core.datasets.cifar100 import load_cifar100
 
-        return load_cifar100(root, image_size)
+        return load_cifar100(root, image_size, download)
 
     places = (root / f"{name}.npz", root / name, Path(name).expanduser())
     path = next((place for place in places if place.exists()), None)

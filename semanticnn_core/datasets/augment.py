@@ -2,13 +2,14 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from semanticnn_core.config import TrainConfig
 
 
 def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
-    """Shift, mirror and re-light each image by itself, as far as the settings say; uint8 (B, 3, H, W) in and out."""
-    if not (config.shift or config.flip or config.jitter):
+    """Shift, mirror, re-light, coarsen and disturb images as far as the settings say; uint8 (B, 3, H, W) in and out."""
+    if not (config.shift or config.flip or config.jitter or config.coarse > 1 or config.noise):
         return images
     n, _, height, width = images.shape
 
@@ -27,4 +28,13 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
     images = images.permute(0, 2, 3, 1)[item, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float()
     gain, lift = ((dice(2, 1, 1, 1) * 2 - 1) * config.jitter).unbind(1)
     mean = images.mean((1, 2, 3), keepdim=True)
-    return ((images - mean) * (1 + gain) + mean * (1 + lift)).clamp(0, 255).round().byte()
+    images = (images - mean) * (1 + gain) + mean * (1 + lift)
+    if config.coarse > 1:
+        factor = config.coarse ** float(torch.rand((), generator=generator, device=generator.device))
+        size = (max(round(height / factor), 1), max(round(width / factor), 1))
+        small = F.interpolate(images, size, mode="bilinear", antialias=True)
+        images = torch.where(dice(1, 1, 1) < 0.5, F.interpolate(small, (height, width), mode="bilinear"), images)
+    if config.noise:
+        noise = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
+        images = images + config.noise * dice(1, 1, 1) ** 2 * noise
+    return images.clamp(0, 255).round().byte()

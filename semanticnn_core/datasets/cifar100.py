@@ -13,15 +13,18 @@ from semanticnn_core.datasets.npz import LAYOUT, read_npz
 SPLIT_SEED = 0  # the same 5,000 validation images in every experiment, whatever its seed
 
 
-def load_cifar100(root: str | Path, image_size: int = 64) -> ImageDataset:
-    """Load CIFAR-100 from `root`, downloading it (169 MB) when it is not there.
+def load_cifar100(root: str | Path, image_size: int = 64, download: bool = True) -> ImageDataset:
+    """Load CIFAR-100 from `root`, downloading it (169 MB) when it is not there and `download` allows it.
 
     Returns 45,000 training, 5,000 validation (50 a class, of the training images) and 10,000 test images
     (N, 3, image_size, image_size), kept at 32×32 and resized when a batch asks for them.
     Raises DataError when the data is damaged, or absent and cannot be downloaded.
     """
     path = Path(root).expanduser() / "cifar100.npz"
-    splits, classes = read_npz(path, image_size) if path.exists() else _read_torchvision(path.parent, image_size)
+    if path.exists():
+        splits, classes = read_npz(path, image_size)
+    else:
+        splits, classes = _read_torchvision(path.parent, image_size, download)
     for split, each in splits.items():
         if each.images.source.shape[1:] != (3, 32, 32):
             _, _, height, width = each.images.source.shape
@@ -29,19 +32,20 @@ def load_cifar100(root: str | Path, image_size: int = 64) -> ImageDataset:
     return complete("cifar100", classes, splits, {"validation": 0.1}, SPLIT_SEED)
 
 
-def _read_torchvision(root: Path, image_size: int) -> tuple[dict[str, ImageSplit], tuple[str, ...]]:
-    """Read `root`/cifar-100-python, which torchvision checks by checksum and downloads when absent."""
+def _read_torchvision(root: Path, image_size: int, download: bool) -> tuple[dict[str, ImageSplit], tuple[str, ...]]:
+    """Read `root`/cifar-100-python, which torchvision checks by checksum and, if it may, downloads when absent."""
     from torchvision.datasets import CIFAR100
 
     folder = root / CIFAR100.base_folder
     splits = {}
     for split in ("train", "test"):
         try:
-            source = CIFAR100(root, train=split == "train", download=True)
+            source = CIFAR100(root, train=split == "train", download=download)
         except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
             state = "does not match its checksums" if folder.is_dir() else "is not there"
+            tried = f"the download failed ({error})" if download else "nothing is downloaded from here"
             raise DataError(
-                f"CIFAR-100: {folder} {state}, and the download failed ({error}). Get {CIFAR100.url} on a machine with "
+                f"CIFAR-100: {folder} {state}, and {tried}. Get {CIFAR100.url} on a machine with "
                 f"a network and unpack it, so that {folder} holds train, test and meta; or put "
                 f"{root / 'cifar100.npz'} there, with {LAYOUT}"
             ) from error

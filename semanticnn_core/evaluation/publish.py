@@ -1,21 +1,72 @@
-"""What lies beside published weights: the measured table and a README that tells how they were made."""
+"""What is published: tables of measurements, and the README beside weights that tells how they were made."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from semanticnn_core.config import BER_GRID
+from semanticnn_core.config import BER_GRID, UNCOMPRESSED
 from semanticnn_core.evaluation.sweep import summarize
 from semanticnn_core.files import replacing
 
 RESULTS = "results.csv"
+COLUMNS = tuple("system ber slice_ratio window seed accuracy agreement bytes images command".split())
+"""Columns of a table that compares systems on one data set: one row a point and channel seed."""
 
 
 def write_results(folder: Path, table: pd.DataFrame) -> None:
     """Write a sweep's rows, one a point, to results.csv in a checkpoint folder."""
     with replacing(folder / RESULTS) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def check_results(path: Path, clean: float, images: int) -> None:
+    """Refuse a file to which `add_results` could not add: a ValueError says why."""
+    if path.suffix != ".csv":
+        raise ValueError(f"the table must be a .csv file, got {path}")
+    if not path.exists():
+        return
+    first = read_results(path).iloc[0]
+    if abs(first["accuracy"] - clean) > 5e-4 or first["images"] != images:
+        raise ValueError(
+            f"{path} compares codecs of a network with {first['accuracy']:.2%} accuracy on {first['images']} images, "
+            f"this one has {clean:.2%} on {images}; give another file"
+        )
+
+
+def add_results(
+    path: Path, table: pd.DataFrame, clean: float, images: int, image_bytes: int, commands: Sequence[str]
+) -> None:
+    """Write a system's sweep into a table of several, in place of what that holds under the same name.
+
+    table: as `sweep` returns it. clean, images, image_bytes: accuracy of the uncompressed network on how many images of
+    how many bytes, the table's first row. commands: what made the numbers, from the first training on.
+    Raises ValueError as `check_results` does.
+    """
+    check_results(path, clean, images)
+    whole = {"ber": 0.0, "slice_ratio": 1.0, "window": "center", "seed": 0, "agreement": 1.0}
+    first = {"system": UNCOMPRESSED, **whole, "accuracy": clean, "bytes": image_bytes, "command": commands[0]}
+    new = pd.concat([pd.DataFrame([first]), table.assign(command=" && ".join(commands))])
+    new = new.assign(images=images).reindex(columns=list(COLUMNS))
+    if path.exists():
+        old = read_results(path)
+        order = list(dict.fromkeys([*old["system"], *table["system"]]))
+        new = pd.concat([old[~old["system"].isin(table["system"])], new.iloc[1:]])
+        new = new.sort_values("system", key=lambda names: names.map(order.index), kind="stable")
+    with replacing(path) as temporary:
+        new.to_csv(temporary, index=False)
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read a table that `add_results` wrote; another file is a ValueError."""
+    table = pd.read_csv(path, keep_default_na=False)  # a system may be called NA
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise ValueError(f"{path} lacks the column {missing[0]!r}; it has {', '.join(table.columns)}")
+    if not len(table) or table["system"].iloc[0] != UNCOMPRESSED:
+        raise ValueError(f"{path} does not begin with the {UNCOMPRESSED} network")
+    return table
 
 
 def write_readme(folder: Path) -> None:

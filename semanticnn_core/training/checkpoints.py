@@ -12,6 +12,7 @@ from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.files import located, replacing
 from semanticnn_core.tasks.split import SplitModel
 
@@ -44,6 +45,14 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
     )
 
 
+def checkpoint_for(dataset: str, root: str | Path = "data") -> str:
+    """Return the name of the published checkpoint that was trained on a data set; the default one where none was."""
+    for path in sorted((located(root) / "checkpoints").glob("*/config.json")):
+        if json.loads(path.read_text()).get("dataset") == dataset:
+            return path.parent.name
+    return DEFAULT_CHECKPOINT
+
+
 def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -> Checkpoint:
     """Load a published checkpoint, ready for inference: task network frozen, both in evaluation mode."""
     folder = find_checkpoint(name, root)
@@ -59,6 +68,17 @@ def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -
         _load(codec, folder / "codec.safetensors")
         codec.eval().requires_grad_(False)
     return Checkpoint(folder.name, model.frozen(), codec, about)
+
+
+def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
+    """Return a data set whose classes are as many as the checkpoint's network names; refuse another."""
+    (classes,) = checkpoint.model.output_shape
+    if len(data.classes) != classes:
+        raise ValueError(
+            f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {classes} apart; "
+            f"train one for it: semanticnn train-base --dataset {data.name}"
+        )
+    return data
 
 
 def save_checkpoint(folder: str | Path, model: SplitModel, codec: SemanticCodec | None, about: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Ours against the released code's scheme, at the same bytes, budget and seeds, over several training seeds.
 
 Each training is one file under runs/schemes/BUDGET/, so an interrupted benchmark goes on where it stopped, and several
-processes can share the work (`--train-seeds`). The gathered table is data/results/scene_digits-schemes.csv.
+processes can share the work (`--train-seeds`). The gathered table is data/results/DATASET-schemes.csv.
 The channel seeds and the test images are the same for all. Distillation is off: neither paper nor released code has it.
 """
 
@@ -16,6 +16,7 @@ from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.files import replacing
 from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
+from semanticnn_core.viz.results import schemes_path
 
 SCHEMES = {
     "ours": {"code_order": "optimal", "dequantizer": "posterior"},
@@ -41,8 +42,10 @@ class Schemes:
     """Epochs of stage 1 and stage 2."""
     test_images: int = 1000
     """Test images."""
-    out: Path = Path("data/results/scene_digits-schemes.csv")
-    """The gathered table."""
+    flip: bool = False
+    """Mirror half of the training images; right for photographs, wrong for digits."""
+    out: Path | None = None
+    """The gathered table; data/results/DATASET-schemes.csv when left out."""
 
     def __call__(self) -> None:
         checkpoint = load_checkpoint(self.checkpoint)
@@ -51,7 +54,7 @@ class Schemes:
         test = data.test.take(self.test_images)
         data = replace(data, train=data.train.take(self.images), validation=data.validation.take(500))
         widths = "-".join(map(str, CodecConfig().decoder_widths))
-        budget = "{}x{}+{}-{}".format(self.images, *self.epochs, self.test_images)
+        budget = "{}x{}+{}-{}".format(self.images, *self.epochs, self.test_images) + "-flip" * self.flip
         parts = Path("runs/schemes") / f"{checkpoint.name}-{budget}-{widths}"
         for seed in self.train_seeds:
             for point in self.points:
@@ -68,7 +71,10 @@ class Schemes:
                     **SCHEMES[scheme],
                 )
                 codec = new_codec(model, data, config, seed)
-                stages = [CodecTrainConfig(epochs=each, batch_size=32, distill=0.0, seed=seed) for each in self.epochs]
+                stages = [
+                    CodecTrainConfig(epochs=each, batch_size=32, distill=0.0, seed=seed, flip=self.flip)
+                    for each in self.epochs
+                ]
                 pretrain_denoising(codec, model.device, data, stages[0])
                 history = finetune_semantic(codec, model, data, stages[1])
                 print(f"{part.stem}: validation accuracy {max(row['score'] for row in history):.2%}", flush=True)
@@ -78,7 +84,7 @@ class Schemes:
                     table.assign(train_seed=seed).to_csv(temporary, index=False)
         table = pd.concat([pd.read_csv(part) for part in sorted(parts.glob("*.csv"))])
         columns = ["scheme", "bytes", "train_seed", "ber", "seed", "accuracy", "agreement", "feature_mse"]
-        with replacing(self.out) as temporary:
+        with replacing(self.out or schemes_path(data.name)) as temporary:
             table[columns].to_csv(temporary, index=False, float_format="%.6g")
         print(table.groupby(["scheme", "bytes", "ber"])["accuracy"].agg(["mean", "std", "size"]))
 

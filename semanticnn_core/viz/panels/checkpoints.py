@@ -46,14 +46,14 @@ def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> di
 
 
 def open_checkpoint(name: str, folder: Path, count: int | None = 200, root: str | Path = "data") -> Played:
-    """Load a checkpoint and up to `count` test images of its data set.
+    """Load a checkpoint and up to `count` test images of its data set, which is not downloaded behind a slider's back.
 
     Raises CheckpointError or DataError, which say what is missing or damaged.
     """
     checkpoint = load_checkpoint(str(folder), root)
     if checkpoint.codec is None:
         raise CheckpointError(f"{folder} holds no codec; train one with: semanticnn train --checkpoint {folder}")
-    data = load_dataset(checkpoint.about["dataset"], root, checkpoint.model.image_size)
+    data = load_dataset(checkpoint.about["dataset"], root, checkpoint.model.image_size, download=False)
     images, labels = first_items(data.test, count)
     clean = checkpoint.about.get("results", {}).get("clean_accuracy")
     parts = checkpoint.model.folded(), checkpoint.codec, images, labels, tuple(data.classes)
