@@ -40,10 +40,11 @@ def test_systems_gather_in_one_table(path):
     assert tuple(table.columns) == COLUMNS and set(table["images"]) == {1000}
     assert table["system"].unique().tolist() == [UNCOMPRESSED, "ours", "NA"]
     first = table.iloc[0]
-    assert (first["ber"], first["accuracy"], first["bytes"], first["command"]) == (0, 0.62, 12288, COMMANDS[0])
+    assert (first["ber"], first["accuracy"], first["bytes"]) == (0, 0.62, 12288)
     row = table[(table["system"] == "ours") & (table["ber"] == 1e-4) & (table["seed"] == 2)].iloc[0]
     assert (row["ber"], row["accuracy"]) == (1e-4, pytest.approx(0.61))
-    assert row["command"] == "semanticnn train-base && semanticnn train && semanticnn evaluate"
+    for each in (first, row):
+        assert each["command"] == "semanticnn train-base && semanticnn train && semanticnn evaluate"
 
 
 def test_a_system_measured_again_replaces_its_rows_where_they_stood(path):

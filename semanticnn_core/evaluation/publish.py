@@ -46,9 +46,9 @@ def add_results(
     """
     check_results(path, clean, images)
     whole = {"ber": 0.0, "slice_ratio": 1.0, "window": "center", "seed": 0, "agreement": 1.0}
-    first = {"system": UNCOMPRESSED, **whole, "accuracy": clean, "bytes": image_bytes, "command": commands[0]}
-    new = pd.concat([pd.DataFrame([first]), table.assign(command=" && ".join(commands))])
-    new = new.assign(images=images).reindex(columns=list(COLUMNS))
+    first = {"system": UNCOMPRESSED, **whole, "accuracy": clean, "bytes": image_bytes}
+    new = pd.concat([pd.DataFrame([first]), table]).assign(images=images, command=" && ".join(commands))
+    new = new.reindex(columns=list(COLUMNS))
     if path.exists():
         old = read_results(path)
         order = list(dict.fromkeys([*old["system"], *table["system"]]))
