@@ -171,6 +171,8 @@ class TrainConfig(Settings):
     """Largest factor by which images are shrunk and enlarged again; half of them are, a batch by one factor."""
     noise: float = setting(0.0, 0, 128)
     """Largest standard deviation of noise on the pixels, grey levels; each image draws its own, most of them small."""
+    grain: float = setting(1.0, 1, 64)
+    """Largest side of the squares that the noise is constant on, pixels; a batch has one side."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         index = (torch.arange(length, device=images.device) + offset).long().abs()
         return torch.where(index >= length, 2 * (length - 1) - index, index)
 
+    def shrunken(most: float) -> tuple[int, int]:  # height and width over a factor of 1 to most, one for all
+        factor = most ** float(torch.rand((), generator=generator, device=generator.device)) if most > 1 else 1
+        return max(round(height / factor), 1), max(round(width / factor), 1)
+
     rows, columns = shifted(height), shifted(width)
     if config.flip:
         columns = torch.where(dice(1) < 0.5, columns, columns.flip(1))
@@ -30,11 +34,10 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * (1 + gain) + mean * (1 + lift)
     if config.coarse > 1:
-        factor = config.coarse ** float(torch.rand((), generator=generator, device=generator.device))
-        size = (max(round(height / factor), 1), max(round(width / factor), 1))
-        small = F.interpolate(images, size, mode="bilinear", antialias=True)
+        small = F.interpolate(images, shrunken(config.coarse), mode="bilinear", antialias=True)
         images = torch.where(dice(1, 1, 1) < 0.5, F.interpolate(small, (height, width), mode="bilinear"), images)
     if config.noise:
-        noise = torch.randn(images.shape, generator=generator, device=generator.device).to(images)
+        noise = torch.randn(n, 3, *shrunken(config.grain), generator=generator, device=generator.device).to(images)
+        noise = F.interpolate(noise, (height, width))  # a grain fills a pixel or several
         images = images + config.noise * dice(1, 1, 1) ** 2 * noise
     return images.clamp(0, 255).round().byte()
