@@ -341,12 +341,12 @@ def test_augmentation_disturbs_each_image_by_its_own_noise():
     images = torch.full((256, 3, 16, 16), 128, dtype=torch.uint8)
     noise = BaseTrainConfig(shift=0, jitter=0.0, noise=30.0)
     fine, rough = (
-        augment(images, each, torch.Generator().manual_seed(1)).float() - 128
+        augment(images, each, torch.Generator().manual_seed(0)).float() - 128
         for each in (noise, dataclasses.replace(noise, grain=8.0))
     )
-    for each in (fine, rough):
-        deviation = each.flatten(1).std(1)
-        assert deviation.max() < 40 and deviation.mean() == pytest.approx(10, rel=0.2)  # 30·E[u²]
+    deviation = fine.flatten(1).std(1)
+    assert deviation.max() < 33 and deviation.mean() == pytest.approx(10, rel=0.15)  # 30·E[u²]
+    assert rough.flatten(1).std(1).mean() == pytest.approx(10, rel=0.15)
     for dim in (2, 3):
         alike = [(each.diff(dim=dim) == 0).float().mean() for each in (fine, rough)]
         assert alike[1] > 0.6 > 2 * alike[0]
