@@ -57,7 +57,7 @@ images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 1
 # %%
 loaded = load_checkpoint(checkpoint or checkpoint_for(dataset))
 model, codec = loaded.model, loaded.codec
-images = load_dataset(dataset, image_size=model.image_size).test.take(images_used).images
+images = load_dataset(dataset, image_size=model.image_size).test.first(images_used)["image"]
 with torch.no_grad():
     latents = codec.encoder(model.device(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
 size = codec.payload_bytes(model.feature_shape)

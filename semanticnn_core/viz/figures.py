@@ -227,10 +227,11 @@ def draw_gallery(journeys: Sequence[Journey], labels: Sequence[int], classes: Se
     figure, axes = panes(-(-len(journeys) // columns), columns, (10, 1.85 * -(-len(journeys) // columns)))
     for axis in axes.flat[len(journeys) :]:
         axis.set_axis_off()
+    gap = " " if max(map(len, classes)) < 6 else "\n"  # two long names do not fit side by side
     for axis, journey, label in zip(axes.flat, journeys, labels, strict=False):
         clean, answer = int(journey.clean.argmax()), int(journey.answer.argmax())
         axis.imshow(journey.image.permute(1, 2, 0).numpy())
-        axis.set_title(f"{classes[clean]} → {classes[answer]}", loc="center", fontsize=11)
+        axis.set_title(f"{classes[clean]}{gap}→ {classes[answer]}", loc="center", fontsize=11)
         axis.title.set_color(COLORS["red"] if answer != int(label) else COLORS["black"])
         axis.set_xlabel(f"true: {classes[int(label)]}", fontsize=9)
         _bare([axis])
