@@ -48,6 +48,7 @@ def test_the_checkpoint_for_a_data_set_is_the_one_trained_on_it(folder):
     data = folder.parents[1]
     assert checkpoint_for("digits", data) == "tiny" and checkpoint_for("letters", data) == DEFAULT_CHECKPOINT
     assert checkpoint_for("scene_digits") == DEFAULT_CHECKPOINT
+    assert checkpoint_for("cifar100") == "mobilenet_v2-cifar100" and load_checkpoint("mobilenet_v2-cifar100").codec
 
 
 def test_round_trip(tmp_path, model, codec):

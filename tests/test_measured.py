@@ -1,4 +1,4 @@
-"""Tables of several systems on one data set: gathered, refused and drawn."""
+"""Tables of several systems on one data set: gathered, refused, drawn, and told truly in the README."""
 
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def test_systems_are_compared_seed_by_seed(path):
 def test_tables_for_readers(path):
     table, reported = read_results(path), measured.load_reported("cifar100")
     shown = measured.measured_table(table)
-    assert shown.columns.tolist() == ["ours, 384 B", "NA, 384 B"] and "62.00 %" in shown.index.name
+    assert shown.columns.tolist() == ["ours, 384 B", "NA, 384 B", "difference"] and "62.00 %" in shown.index.name
+    assert shown["difference"]["1 %"] == "+5.00 ± 0.00" and shown["difference"]["points lost"] == ""
     assert shown["ours, 384 B"]["1 %"] == "58.00 ± 1.00" and shown["ours, 384 B"]["points lost"] == "4.00"
     compared = measured.compared_table(table, reported)
     assert compared.loc["image", ["bytes, 8 bits a value", "bytes, 32-bit floats"]].tolist() == ["12,288", "49,152"]
@@ -120,3 +121,10 @@ def test_absent_tables_are_named(tmp_path):
     for load in (measured.load_measured, measured.load_reported):
         with pytest.raises(FileNotFoundError, match="toys"):
             load("toys", tmp_path)
+
+
+def test_the_readme_tells_what_was_measured_on_cifar100():
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    shown = measured.measured_table(measured.load_measured("cifar100"))
+    for cells in [(shown.index.name, *shown.columns), *shown.itertuples(name=None)]:
+        assert "| " + " | ".join(cells) + " |" in text

@@ -31,7 +31,7 @@ def load_reported(dataset: str, root: str | Path = "data") -> pd.DataFrame:
     return pd.read_csv(located(root) / "results" / f"{dataset}-reported.csv")
 
 
-def clean_accuracy(table: pd.DataFrame) -> float:
+def uncompressed_accuracy(table: pd.DataFrame) -> float:
     """Return the accuracy of the uncompressed network in a measured table."""
     return float(table.loc[table["system"] == UNCOMPRESSED, "accuracy"].iloc[0])
 
@@ -50,7 +50,7 @@ def grid_means(table: pd.DataFrame) -> pd.DataFrame:
     grid = grid[grid.groupby("system")["ber"].transform("nunique") == len(BER_GRID)]
     seeds = grid.groupby(["system", "bytes", "seed"], sort=False)["accuracy"].mean()
     means = seeds.groupby(["system", "bytes"], sort=False).agg(accuracy="mean", accuracy_std="std").reset_index()
-    return means.assign(lost=clean_accuracy(table) - means["accuracy"])
+    return means.assign(lost=uncompressed_accuracy(table) - means["accuracy"])
 
 
 def paired(table: pd.DataFrame, ours: str, other: str) -> pd.DataFrame:
@@ -61,7 +61,10 @@ def paired(table: pd.DataFrame, ours: str, other: str) -> pd.DataFrame:
 
 
 def measured_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Write a measured table for reading: a row a bit error rate, a column a system, accuracies in per cent."""
+    """Write a measured table for reading: a row a bit error rate, a column a system, accuracies in per cent.
+
+    Where there are two systems a last column has the first less the second in points, see `paired`.
+    """
     columns, means = {}, grid_means(table).set_index("system")
     for name, rows in whole_codes(table).groupby("system", sort=False):
         cells = {
@@ -72,18 +75,23 @@ def measured_table(table: pd.DataFrame) -> pd.DataFrame:
             cells["mean over 0.01–5 %"] = _points(mean["accuracy"], mean["accuracy_std"])
             cells["points lost"] = f"{100 * mean['lost']:.2f}"
         columns[f"{name}, {rows['bytes'].iloc[0]:.0f} B"] = cells
+    if len(names := whole_codes(table)["system"].unique()) == 2:
+        differences = paired(table, *names).itertuples()
+        columns["difference"] = {percent(row.ber): _points(row.difference, row.std, "+") for row in differences}
     shown = pd.DataFrame(columns).fillna("")
-    shown.index.name = f"bit error rate (uncompressed: {100 * clean_accuracy(table):.2f} %)"
+    shown.index.name = f"bit error rate (uncompressed: {100 * uncompressed_accuracy(table):.2f} %)"
     return shown
 
 
-def _points(mean: float, std: float) -> str:
-    return f"{100 * mean:.2f}" + (f" ± {100 * std:.2f}" if pd.notna(std) else "")
+def _points(mean: float, std: float, sign: str = "") -> str:
+    return f"{100 * mean:{sign}.2f}" + (f" ± {100 * std:.2f}" if pd.notna(std) else "")
 
 
 def compared_table(table: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
     """Put systems of MobileNetV2 measured here beside what others report: bytes in both conventions, and losses."""
-    here = grid_means(table).assign(network="MobileNetV2", source="measured here", clean_accuracy=clean_accuracy(table))
+    here = grid_means(table).assign(
+        network="MobileNetV2", source="measured here", clean_accuracy=uncompressed_accuracy(table)
+    )
     both = pd.concat([here.assign(float_bytes=here["bytes"]), reported], ignore_index=True)
     shown = both[["system", "network"]].copy()
     for title, name in {"bytes, 8 bits a value": "bytes", "bytes, 32-bit floats": "float_bytes"}.items():
@@ -126,7 +134,7 @@ def _curve(axis: Axes, rows: pd.DataFrame, label: str, **look) -> None:
 
 
 def _level(axis: Axes, table: pd.DataFrame, label: str, color: str) -> None:
-    height = 100 * clean_accuracy(table)
+    height = 100 * uncompressed_accuracy(table)
     axis.axhline(height, ls="--", lw=1.2, color=color, label=f"{label}: {height:.1f} %")
 
 
@@ -135,7 +143,7 @@ def _losses(axis: Axes, means: pd.DataFrame, reported: pd.DataFrame, colors: dic
     bars = [(f"{row.system}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]}) for row in means.itertuples()]
     for row in reported.dropna(subset="accuracy").itertuples():
         look = {"color": COLORS["light"], "hatch": "//", "edgecolor": COLORS["gray"]}
-        label = f"paper: {row.system},\n{row.network}, {row.bytes:,.0f} B"
+        label = f"paper: {row.system},\n{row.network}, {row.float_bytes:,.0f} B"  # as the paper counts
         bars.append((label, row.clean_accuracy - row.accuracy, look))
     for place, (_, lost, look) in enumerate(bars):
         axis.barh(place, 100 * lost, 0.65, **look)

@@ -1,6 +1,7 @@
-"""The README's picture: scenes on their way through ever worse channels.
+"""The README's pictures: scenes on their way through ever worse channels, and what was measured on CIFAR-100.
 
-`python -m semanticnn_core.viz.overview` writes notebooks/pictures/overview.png from the shipped checkpoint.
+`python -m semanticnn_core.viz.overview` writes overview.png, from the shipped checkpoint, and cifar100.png, from the
+published table, into notebooks/pictures.
 """
 
 from pathlib import Path
@@ -15,6 +16,7 @@ from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.files import replacing
 from semanticnn_core.training.checkpoints import Checkpoint, load_checkpoint
+from semanticnn_core.viz.measured import draw_measured, load_measured, load_reported
 from semanticnn_core.viz.probes import byte_bits
 from semanticnn_core.viz.style import COLORS, SEQUENTIAL, percent, subplots, use_style
 
@@ -76,10 +78,15 @@ def main() -> None:
     use_style()
     checkpoint = load_checkpoint()
     dataset = load_dataset(checkpoint.about["dataset"], image_size=checkpoint.model.image_size)
-    path = Path(__file__).parents[2] / "notebooks" / "pictures" / "overview.png"
-    with replacing(path) as temporary:
-        overview(checkpoint, dataset, (0, 20, 26, 29), BERS).savefig(temporary, format="png", dpi=110)
-    print(path)
+    pictures = {
+        "overview": overview(checkpoint, dataset, (0, 20, 26, 29), BERS),
+        "cifar100": draw_measured(load_measured("cifar100"), load_reported("cifar100")),
+    }
+    for name, figure in pictures.items():
+        path = Path(__file__).parents[2] / "notebooks" / "pictures" / f"{name}.png"
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=110)
+        print(path)
 
 
 if __name__ == "__main__":
