@@ -346,7 +346,8 @@ def test_augmentation_disturbs_each_image_by_its_own_noise():
     )
     deviation = fine.flatten(1).std(1)
     assert deviation.max() < 33 and deviation.mean() == pytest.approx(10, rel=0.15)  # 30·E[u²]
-    assert rough.flatten(1).std(1).mean() == pytest.approx(10, rel=0.15)
+    deviation = rough.flatten(1).std(1)
+    assert deviation.max() < 40 and deviation.mean() == pytest.approx(10, rel=0.15)  # few squares: wider
     for dim in (2, 3):
         alike = [(each.diff(dim=dim) == 0).float().mean() for each in (fine, rough)]
         assert alike[1] > 0.6 > 2 * alike[0]

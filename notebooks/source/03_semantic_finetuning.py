@@ -254,7 +254,7 @@ measured.measured_table(table)
 # %% [markdown]
 # Look at the left end of our curve: there are hardly any bit errors, and yet most of what we lose is lost there. It is
 # the price of compression, and the network seems to set it. An element of the code stands for a patch of 8×8 pixels, so
-# errors come in patches. Our first two networks for these data were as accurate on clean images as this one, but
+# errors come in patches. Our first two networks for these data were hardly less accurate on clean images, but
 # squares of noise of 16 grey levels took them below 30 %, and behind a codec they lost more. The published one saw such
 # squares while it was trained (`--training.noise`, `--training.grain`). Before you give a network of your own a codec,
 # ask what it bears.

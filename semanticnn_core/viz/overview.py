@@ -1,6 +1,6 @@
 """The README's pictures: scenes on their way through ever worse channels, and what was measured on CIFAR-100.
 
-`python -m semanticnn_core.viz.overview` writes overview.png, from the shipped checkpoint, and cifar100.png, from the
+`python -m semanticnn_core.viz.overview` writes overview.png, from the default checkpoint, and cifar100.png, from the
 published table, into notebooks/pictures.
 """
 

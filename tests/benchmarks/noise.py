@@ -41,6 +41,8 @@ class Noise:
             images = split.first(None)["image"].float()
             rows[name] = {"no noise": clean_accuracy(model, split)}
             for grain in self.grains:
+                if grain < 1 or size % grain:
+                    raise ValueError(f"grains must divide the image's side of {size} pixels, got {grain}")
                 generator = torch.Generator().manual_seed(0)
                 squares = torch.randn(len(images), 3, size // grain, size // grain, generator=generator)
                 noise = self.noise * F.interpolate(squares, scale_factor=grain)
