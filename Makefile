@@ -29,14 +29,14 @@ lab: $(STAMP) ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
 app: $(STAMP) ## serve the playground as a web page, address below; ARGS="--port 8900 --Voila.ip=0.0.0.0"
-	$(PY) -m semanticnn_core.viz.voila notebooks/00_playground.ipynb --no-browser $(ARGS)
+	$(PY) -m semanticnn_core.panels.voila notebooks/00_playground.ipynb --no-browser $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks
 	$(PY) tests/benchmarks/run.py $(ARGS)
 
 notebooks: $(STAMP) ## execute notebooks/source/*.py into the .ipynb to commit; NAMES="01 03"
-	$(PY) -m semanticnn_core.notebooks $(NAMES)
-	$(PY) -m semanticnn_core.viz.overview
+	$(PY) -m semanticnn_core.runner.notebooks $(NAMES)
+	$(PY) -m semanticnn_core.runner.overview
 
 clean: ## remove .venv and caches; data/ and runs/ stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis

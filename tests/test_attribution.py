@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from semanticnn_core.training.attribution import COMPLETE, METHODS, attribute, midpoint_attribution
+from semanticnn_core.explain.attribution import COMPLETE, METHODS, attribute, midpoint_attribution
 
 SHAPE = (3, 8, 8)
 

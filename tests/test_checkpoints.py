@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.systems import checkpoint_for, checkpoints, load_checkpoint
+from semanticnn_core.systems.checkpoints import CheckpointError, find_checkpoint, save_checkpoint
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training import checkpoint_for, checkpoints, load_checkpoint
-from semanticnn_core.training.checkpoints import CheckpointError, find_checkpoint, save_checkpoint
 
 CONFIG = CodecConfig(code_channels=4, decoder_widths=(8, 8), centers=16, feature_range=(0.0, math.inf))
 

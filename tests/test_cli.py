@@ -12,8 +12,9 @@ import torch
 
 from semanticnn_core import cli
 from semanticnn_core.config import DEFAULT_CHECKPOINT
-from semanticnn_core.training import load_checkpoint, loop
-from semanticnn_core.training.checkpoints import save_checkpoint
+from semanticnn_core.systems import load_checkpoint
+from semanticnn_core.systems.checkpoints import save_checkpoint
+from semanticnn_core.training import loop
 
 SMALL = "--codec.code-channels 4 --codec.decoder-widths 8 8 --codec.centers 4"
 ONE_EPOCH = "--stage1.epochs 1 --stage2.epochs 1 --stage1.batch-size 8 --stage2.batch-size 8"

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.datasets.base import ImageSplit
-from semanticnn_core.evaluation import explanations as truth
+from semanticnn_core.evaluation import truth
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.base import Offload
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz import explanations as viz
+from semanticnn_core.viz import maps as viz
 from semanticnn_core.viz import windows
 
 CLASSES = ("left", "right")
@@ -275,7 +275,7 @@ def test_tables_of_explanations_are_read_or_absent(tmp_path):
 
 
 def test_the_panel_follows_its_controls(model, codec, split):
-    from semanticnn_core.viz.panels.explanations import ExplanationPanel
+    from semanticnn_core.panels.pixel_maps import ExplanationPanel
 
     panel = ExplanationPanel(model, codec, split.images, CLASSES, split.masks, slice_ratio=0.25)
     assert "On it, 6 % of the area, lie <b>100 %</b>" in panel.status.value

@@ -8,8 +8,8 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import corners, sliced_length
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.explain.importance import fit_importance, importance_agreement
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.importance import fit_importance, importance_agreement
 
 SIGN = 2
 """The channel that alone decides."""

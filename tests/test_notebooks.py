@@ -6,8 +6,15 @@ import shutil
 import nbformat
 import pytest
 
-from semanticnn_core import html
-from semanticnn_core.notebooks import NOTEBOOKS, check_pairs, find_sources, read_source, regenerate, run_notebooks
+from semanticnn_core.runner import pages
+from semanticnn_core.runner.notebooks import (
+    NOTEBOOKS,
+    check_pairs,
+    find_sources,
+    read_source,
+    regenerate,
+    run_notebooks,
+)
 
 GOOD = r"""# %% [markdown]
 # # A symbol survives
@@ -173,13 +180,13 @@ def test_regenerating_a_failing_notebook_is_an_error(toys):
     ],
 )
 def test_formulas_become_mathml(tex, expected):
-    assert expected in html.mathml(tex)
+    assert expected in pages.mathml(tex)
 
 
 def test_a_formula_that_cannot_be_shown_is_quoted():
     with pytest.raises(ValueError, match=r"cannot show the formula '\\\\foo\{a\}': unknown command \\foo"):
-        html.mathml(r"\foo{a}")
-    assert html.render_markdown(r"$\foo{a}$") == "<p><code>\\foo{a}</code></p>\n"
+        pages.mathml(r"\foo{a}")
+    assert pages.render_markdown(r"$\foo{a}$") == "<p><code>\\foo{a}</code></p>\n"
 
 
 @pytest.mark.notebook
@@ -198,8 +205,8 @@ def test_committed_notebooks_pair_with_their_sources():
 
 @needs_sources
 def test_every_formula_of_the_notebooks_can_be_shown(monkeypatch):
-    monkeypatch.setattr(html, "_mathml_or_tex", html.mathml)
+    monkeypatch.setattr(pages, "_mathml_or_tex", pages.mathml)
     for source in SOURCES:
         for cell in read_source(source).cells:
             if cell.cell_type == "markdown":
-                html.render_markdown(cell.source)
+                pages.render_markdown(cell.source)

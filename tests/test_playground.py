@@ -13,9 +13,9 @@ from PIL import Image
 
 from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.datasets import DataError
-from semanticnn_core.training.checkpoints import CheckpointError
-from semanticnn_core.viz.panels import checkpoints, playground, scene, upload
-from semanticnn_core.viz.panels.checkpoints import (
+from semanticnn_core.panels import opened as checkpoints
+from semanticnn_core.panels import playground, scene, upload
+from semanticnn_core.panels.opened import (
     Accuracy,
     Played,
     accuracy_at,
@@ -23,7 +23,8 @@ from semanticnn_core.viz.panels.checkpoints import (
     read_curves,
     read_off,
 )
-from semanticnn_core.viz.panels.playground import Playground
+from semanticnn_core.panels.playground import Playground
+from semanticnn_core.systems.checkpoints import CheckpointError
 
 ROWS = [
     ("0.01", 1.0, 0, 0.90), ("0.01", 1.0, 1, 0.94), ("0.1", 1.0, 0, 0.72), ("0.1", 1.0, 1, 0.72),

@@ -13,8 +13,8 @@ from semanticnn_core import cli
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.stm32 import build, check
+from semanticnn_core.systems.checkpoints import save_checkpoint
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.checkpoints import save_checkpoint
 
 CHECKED = """
 mismatching_bytes images payload_bytes ram_bytes stack_bytes flash_bytes instructions instructions_by_function toolchain

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.stm32.integer import IntegerLayer
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.systems import load_checkpoint
 
 MODELS = [
     ({}, {}),

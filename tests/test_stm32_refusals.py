@@ -10,8 +10,8 @@ from torch import nn
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.systems.checkpoints import CheckpointError
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
-from semanticnn_core.training.checkpoints import CheckpointError
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from semanticnn_core.evaluation import sweep
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.tasks import PixelNormalize, SplitModel, clean_accuracy
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
-from semanticnn_core.training.base import train_base
 from semanticnn_core.training.loop import Progress, TrainingDiverged, accelerator_for, fit
 from semanticnn_core.training.stages import semantic_step
+from semanticnn_core.training.task_network import train_base
 
 SHORT = CodecTrainConfig(epochs=4, batch_size=32, learning_rate=0.02)
 STAGES = (pretrain_denoising, finetune_semantic)

@@ -9,7 +9,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import comparisons
-from semanticnn_core.viz.explanations import COLUMNS, draw_truth
+from semanticnn_core.viz.maps import COLUMNS, draw_truth
 from semanticnn_core.viz.windows import WINDOWS, draw_windows
 
 

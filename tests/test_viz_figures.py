@@ -12,10 +12,10 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.datasets import ImageSplit
 from semanticnn_core.evaluation import byte_counts
+from semanticnn_core.panels.canvas import PixelCanvas
+from semanticnn_core.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, ratio_stops, share_of_code
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import figures, probes, results
-from semanticnn_core.viz.panels.canvas import PixelCanvas
-from semanticnn_core.viz.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, ratio_stops, share_of_code
 
 CLASSES = ("ant", "bee", "cat")
 

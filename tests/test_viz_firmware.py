@@ -8,7 +8,7 @@ from semanticnn_core.stm32.estimates import Assumptions, estimate
 from semanticnn_core.stm32.project import SOURCES, memory_map
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.viz import firmware as viz
 from semanticnn_core.viz import probes
 

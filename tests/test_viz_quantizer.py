@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from semanticnn_core.codec.huffman import PrefixCode, fixed_length, huffman
-from semanticnn_core.evaluation import symbol_codes
-from semanticnn_core.training import centers as learning
+from semanticnn_core.panels.quantizer import QuantizerPanel
+from semanticnn_core.studies import centers as learning
+from semanticnn_core.studies import symbol_codes
+from semanticnn_core.studies.huffman import PrefixCode, fixed_length, huffman
 from semanticnn_core.training.losses import occupancy_loss
-from semanticnn_core.viz import quantizer as show
-from semanticnn_core.viz import symbol_codes as show_codes
-from semanticnn_core.viz.panels.quantizer import QuantizerPanel
+from semanticnn_core.viz import code_words as show_codes
+from semanticnn_core.viz import staircases as show
 
 
 @pytest.fixture(scope="module")

@@ -28,13 +28,13 @@ ber = 0.05
 slice_ratio = 1.0
 
 # %%
+from semanticnn_core.panels.opened import list_checkpoints, open_checkpoint
 from semanticnn_core.viz import figures, probes
-from semanticnn_core.viz.panels.checkpoints import list_checkpoints, open_checkpoint
 from semanticnn_core.viz.style import use_style
 
 use_style()
 if interactive:
-    from semanticnn_core.viz.panels.playground import Playground
+    from semanticnn_core.panels.playground import Playground
 
     shown = Playground(checkpoint, ber, slice_ratio, seed, out_dir)
 else:

@@ -35,13 +35,13 @@ alpha = 0.1
 # %%
 import torch
 
-from semanticnn_core.codec.huffman import fixed_length, huffman
 from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation import symbol_codes
-from semanticnn_core.training import centers as learning
-from semanticnn_core.training import checkpoint_for, load_checkpoint
-from semanticnn_core.viz import quantizer as show
-from semanticnn_core.viz import symbol_codes as show_codes
+from semanticnn_core.studies import centers as learning
+from semanticnn_core.studies import symbol_codes
+from semanticnn_core.studies.huffman import fixed_length, huffman
+from semanticnn_core.systems import checkpoint_for, load_checkpoint
+from semanticnn_core.viz import code_words as show_codes
+from semanticnn_core.viz import staircases as show
 from semanticnn_core.viz.style import use_style
 
 use_style()
@@ -367,7 +367,7 @@ for rate in (1e-3, 0.01, 0.05):
 
 # %%
 if interactive:
-    from semanticnn_core.viz.panels.quantizer import QuantizerPanel
+    from semanticnn_core.panels.quantizer import QuantizerPanel
 
     shown = QuantizerPanel(latents, n_centers, sigma, ber).widget
 else:

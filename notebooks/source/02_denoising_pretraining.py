@@ -33,7 +33,8 @@ from dataclasses import replace
 from semanticnn_core.config import BER_GRID, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import byte_counts
-from semanticnn_core.training import checkpoint_for, load_checkpoint, new_codec, pretrain_denoising
+from semanticnn_core.systems import checkpoint_for, load_checkpoint
+from semanticnn_core.training import new_codec, pretrain_denoising
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz.style import use_style
 
@@ -227,7 +228,7 @@ figures.draw_curves(curves, "accuracy", "task", "accuracy, %", clean)
 
 # %%
 if interactive:
-    from semanticnn_core.viz.panels.channel import FeaturePanel
+    from semanticnn_core.panels.channel import FeaturePanel
 
     shown = FeaturePanel(model, codec, images[:24], ber)
 else:

@@ -38,16 +38,9 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.config import BER_GRID, UNCOMPRESSED, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
 from semanticnn_core.tasks import clean_accuracy
-from semanticnn_core.training import (
-    checkpoint_for,
-    finetune_semantic,
-    load_checkpoint,
-    matching,
-    new_codec,
-    pretrain_denoising,
-)
+from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 from semanticnn_core.viz import figures, measured, probes, results
 from semanticnn_core.viz.style import use_style
 
@@ -276,7 +269,7 @@ measured.compared_table(table, reported)
 
 # %%
 if interactive:
-    from semanticnn_core.viz.panels.channel import OffloadPanel
+    from semanticnn_core.panels.channel import OffloadPanel
 
     shown = OffloadPanel(model, shipped, images[:24], data.classes, ber, slice_ratio)
 else:

@@ -33,14 +33,13 @@ import pandas as pd
 import torch
 
 from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation import explanations as truth
-from semanticnn_core.systems import SemanticNN
+from semanticnn_core.evaluation import truth
+from semanticnn_core.explain.attribution import METHODS, attribute, midpoint_attribution
+from semanticnn_core.explain.importance import fit_importance
+from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
 from semanticnn_core.tasks import SplitModel
-from semanticnn_core.training import checkpoint_for, load_checkpoint, matching
-from semanticnn_core.training.attribution import METHODS, attribute, midpoint_attribution
-from semanticnn_core.training.importance import fit_importance
 from semanticnn_core.viz import comparisons, probes, windows
-from semanticnn_core.viz import explanations as viz
+from semanticnn_core.viz import maps as viz
 
 # %%
 from semanticnn_core.viz.style import use_style
@@ -347,7 +346,7 @@ for window in windows.WINDOWS if "mask" in known else ():
 
 # %%
 if interactive:
-    from semanticnn_core.viz.panels.explanations import ExplanationPanel
+    from semanticnn_core.panels.pixel_maps import ExplanationPanel
 
     many = data.test.first(24)
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)

@@ -47,8 +47,7 @@ from semanticnn_core.stm32.project import memory_map, write_project
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.systems import SemanticNN
-from semanticnn_core.training import checkpoint_for, load_checkpoint, matching
+from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz import firmware as viz
 
@@ -190,7 +189,7 @@ table["difference"] = table["integers"] - table["floats"]
 
 # %%
 if interactive:
-    from semanticnn_core.viz.panels.channel import OffloadPanel
+    from semanticnn_core.panels.channel import OffloadPanel
 
     shown = OffloadPanel(model, codec, images[:24], data.classes, ber, slice_ratio, window, emulator.run)
 else:

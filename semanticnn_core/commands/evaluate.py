@@ -55,8 +55,8 @@ class Evaluate:
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation import byte_counts, summarize, sweep
         from semanticnn_core.evaluation.publish import add_results, check_results, sizes_in_words
+        from semanticnn_core.systems import load_checkpoint, matching
         from semanticnn_core.tasks import clean_accuracy
-        from semanticnn_core.training import load_checkpoint, matching
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, codec_of(checkpoint)

@@ -50,7 +50,7 @@ class Export:
         from semanticnn_core.stm32.project import write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
-        from semanticnn_core.training import load_checkpoint, matching
+        from semanticnn_core.systems import load_checkpoint, matching
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, codec_of(checkpoint)

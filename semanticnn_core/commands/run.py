@@ -26,7 +26,7 @@ class Run:
     """Folder for the results."""
 
     def __call__(self) -> None:
-        from semanticnn_core.notebooks import run_notebooks
+        from semanticnn_core.runner.notebooks import run_notebooks
 
         results = run_notebooks(self.notebooks, dict(self.parameter), self.profile, self.out)
         if any(result.error for result in results):

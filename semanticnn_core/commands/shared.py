@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from semanticnn_core.codec import SemanticCodec
-    from semanticnn_core.training.checkpoints import Checkpoint
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 
 def codec_of(checkpoint: "Checkpoint") -> "SemanticCodec":

@@ -10,7 +10,7 @@ from semanticnn_core.commands.shared import codec_of, this_command
 from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, BaseTrainConfig, CodecConfig, CodecTrainConfig
 
 if TYPE_CHECKING:
-    from semanticnn_core.training.checkpoints import Checkpoint
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class TrainBase:
 
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation.publish import RESULTS, write_readme
+        from semanticnn_core.systems import load_checkpoint, matching
+        from semanticnn_core.systems.checkpoints import save_checkpoint
         from semanticnn_core.tasks import SplitModel, clean_accuracy
-        from semanticnn_core.training import load_checkpoint, matching
-        from semanticnn_core.training.base import train_base
-        from semanticnn_core.training.checkpoints import save_checkpoint
+        from semanticnn_core.training.task_network import train_base
 
         earlier = load_checkpoint(self.start, self.data_root) if self.start else None
         size = earlier.model.image_size if earlier else self.image_size
@@ -118,10 +118,11 @@ class Train:
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation import byte_counts, sweep
         from semanticnn_core.evaluation.publish import write_readme, write_results
+        from semanticnn_core.explain.importance import fit_importance
+        from semanticnn_core.systems import load_checkpoint, matching
+        from semanticnn_core.systems.checkpoints import check_exportable, save_checkpoint
         from semanticnn_core.tasks import clean_accuracy
-        from semanticnn_core.training import finetune_semantic, load_checkpoint, matching, new_codec, pretrain_denoising
-        from semanticnn_core.training.checkpoints import check_exportable, save_checkpoint
-        from semanticnn_core.training.importance import fit_importance
+        from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 
         base = load_checkpoint(self.checkpoint, self.data_root)
         model = base.model

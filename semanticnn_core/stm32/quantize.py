@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.stm32.integer import LARGEST_FEATURE, LARGEST_LATENT, IntegerEncoder, IntegerLayer
+from semanticnn_core.systems.checkpoints import check_exportable
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel, evaluating
-from semanticnn_core.training.checkpoints import check_exportable
 
 CALIBRATION_IMAGES = 256
 HEADROOM = 1.25

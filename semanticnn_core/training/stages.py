@@ -15,9 +15,9 @@ from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, ImageSplit
+from semanticnn_core.explain.attribution import midpoint_attribution
 from semanticnn_core.tasks.classification import clean_logits
 from semanticnn_core.tasks.split import SplitModel, evaluating
-from semanticnn_core.training.attribution import midpoint_attribution
 from semanticnn_core.training.loop import Progress, Step, accelerator_for, fit
 from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, xai_loss
 

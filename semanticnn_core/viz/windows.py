@@ -15,8 +15,8 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
 from semanticnn_core.config import Window
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.explanations import SQUARE, draw_map, prepare, shown_pixels
 from semanticnn_core.viz.figures import panes
+from semanticnn_core.viz.maps import SQUARE, draw_map, prepare, shown_pixels
 from semanticnn_core.viz.style import COLORS, SEQUENTIAL
 
 WINDOWS = get_args(Window)

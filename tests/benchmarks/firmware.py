@@ -34,9 +34,8 @@ from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems import SemanticNN, load_checkpoint
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
-from semanticnn_core.training import load_checkpoint
 
 PARTS = ("bytes", "costs", "symbols", "accuracy")
 

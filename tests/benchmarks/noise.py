@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.datasets import load_dataset
+from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.tasks import clean_accuracy
-from semanticnn_core.training import load_checkpoint
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from semanticnn_core.config import CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.files import replacing
-from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
+from semanticnn_core.systems import load_checkpoint
+from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 from semanticnn_core.viz.results import schemes_path
 
 SCHEMES = {

@@ -13,10 +13,9 @@ import tyro
 
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation.explanations import measure_explanations, summarize_explanations
+from semanticnn_core.evaluation.truth import measure_explanations, summarize_explanations
 from semanticnn_core.files import replacing
-from semanticnn_core.systems import SemanticNN
-from semanticnn_core.training import load_checkpoint
+from semanticnn_core.systems import SemanticNN, load_checkpoint
 
 QUICK = ("pointing", "inside", "ratio", "gap", "deletion", "insertion")
 SLOW = ("infidelity", "sensitivity")

@@ -16,12 +16,12 @@ from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.evaluation.explanations import measure_explanations
+from semanticnn_core.evaluation.truth import measure_explanations
+from semanticnn_core.explain.importance import fit_importance
 from semanticnn_core.files import replacing
-from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems import SemanticNN, load_checkpoint
 from semanticnn_core.tasks import SplitModel
-from semanticnn_core.training import finetune_semantic, load_checkpoint, new_codec, pretrain_denoising
-from semanticnn_core.training.importance import fit_importance
+from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 
 WINDOWS = ((1.0, "center"), (0.5, "center"), (0.5, "importance"))
 

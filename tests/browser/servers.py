@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 
-from semanticnn_core.notebooks import find_sources, read_source
+from semanticnn_core.runner.notebooks import find_sources, read_source
 
 PATIENCE = 180.0
 """Seconds that anything may take on a busy machine; what should be fast is measured, not waited for."""
@@ -28,7 +28,7 @@ LAB = (
     "--ServerApp.port_retries=0", "--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True",
 )  # fmt: skip
 VOILA = (
-    "semanticnn_core.viz.voila", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port={port}",
+    "semanticnn_core.panels.voila", "--no-browser", "--Voila.ip=127.0.0.1", "--Voila.port={port}",
     "--Voila.port_retries=0", "--Voila.token={token}",
 )  # fmt: skip
 

@@ -23,9 +23,9 @@ from jupyter_client.kernelspec import KernelSpec
 from nbformat import NotebookNode
 
 from semanticnn_core.files import replacing
-from semanticnn_core.html import first_picture, headline, render_index, render_page
+from semanticnn_core.runner.pages import first_picture, headline, render_index, render_page
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PROFILES = ("fast", "full")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LARGEST_NOTEBOOK = 1_000_000

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semanticnn_core.codec.code_order import optimal_order, order_by_name, order_distortion
-from semanticnn_core.codec.huffman import PrefixCode
+from semanticnn_core.studies.huffman import PrefixCode
 
 FIXED_ORDERS = ("natural", "gray", "hamming")
 

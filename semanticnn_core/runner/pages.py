@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 if TYPE_CHECKING:
-    from semanticnn_core.notebooks import NotebookRun
+    from semanticnn_core.runner.notebooks import NotebookRun
 
 THUMBNAIL_WIDTH = 480
 

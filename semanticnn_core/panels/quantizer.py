@@ -7,10 +7,10 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
-from semanticnn_core.evaluation.symbol_codes import FIXED_ORDERS
-from semanticnn_core.training.centers import entropy_bits, lloyd_max, relative_distortion
-from semanticnn_core.viz.panels import in_pairs, slider_look
-from semanticnn_core.viz.quantizer import coded_quantizer, mapping, shown_range
+from semanticnn_core.panels import in_pairs, slider_look
+from semanticnn_core.studies.centers import entropy_bits, lloyd_max, relative_distortion
+from semanticnn_core.studies.symbol_codes import FIXED_ORDERS
+from semanticnn_core.viz.staircases import coded_quantizer, mapping, shown_range
 from semanticnn_core.viz.style import COLORS, percent
 
 CENTERS = (2, 4, 8, 16, 32, 64)

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import ipywidgets as widgets
 
-from semanticnn_core.viz.panels import in_pairs, slider_look
-from semanticnn_core.viz.panels.channel import ber_slider, ratio_stops
-from semanticnn_core.viz.panels.checkpoints import Played
-from semanticnn_core.viz.panels.upload import FilePicker
+from semanticnn_core.panels import in_pairs, slider_look
+from semanticnn_core.panels.channel import ber_slider, ratio_stops
+from semanticnn_core.panels.opened import Played
+from semanticnn_core.panels.upload import FilePicker
 
 TEST_IMAGES = "test images"
 

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.explain.attribution import METHODS, Level, attribute
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.attribution import METHODS, Level, attribute
 
 TRUTH = ("pointing", "inside", "ratio")
 """Is the maximum in the box; share of the positive scores inside the mask; that over the mask's share of the area."""

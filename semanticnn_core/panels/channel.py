@@ -9,10 +9,10 @@ from torch import Tensor
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import share_sent
 from semanticnn_core.config import Window
+from semanticnn_core.panels import in_pairs, slider_look
+from semanticnn_core.panels.canvas import bits_canvas, canvases, colored, colored_bits, pixels
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.figures import top_classes
-from semanticnn_core.viz.panels import in_pairs, slider_look
-from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored, colored_bits, pixels
 from semanticnn_core.viz.probes import Journey, busiest_channels, send
 from semanticnn_core.viz.style import COLORS, DIVERGING, percent
 

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.explain.attribution import attribute
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.attribution import attribute
 
 LARGEST = 127
 """Largest entry of the table: int8."""

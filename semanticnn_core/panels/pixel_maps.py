@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.evaluation.explanations import inside_share, mask_on_grid
+from semanticnn_core.evaluation.truth import inside_share, mask_on_grid
+from semanticnn_core.explain.attribution import METHODS, attribute
+from semanticnn_core.panels import in_pairs, slider_look
+from semanticnn_core.panels.canvas import canvases, colored, pixels
+from semanticnn_core.panels.channel import ratio_stops, share_of_code
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.attribution import METHODS, attribute
-from semanticnn_core.viz.panels import in_pairs, slider_look
-from semanticnn_core.viz.panels.canvas import canvases, colored, pixels
-from semanticnn_core.viz.panels.channel import ratio_stops, share_of_code
 from semanticnn_core.viz.style import COLORS, DIVERGING
 from semanticnn_core.viz.windows import WINDOWS, code_index, share_inside, window_boxes
 

@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from semanticnn_core.panels.opened import Accuracy, Played
 from semanticnn_core.viz.figures import top_classes
-from semanticnn_core.viz.panels.checkpoints import Accuracy, Played
 from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import COLORS, percent
 

@@ -12,8 +12,8 @@ from semanticnn_core.config import Window
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation.publish import RESULTS
 from semanticnn_core.files import located
+from semanticnn_core.systems.checkpoints import CheckpointError, load_checkpoint
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.checkpoints import CheckpointError, load_checkpoint
 from semanticnn_core.viz.probes import first_items
 
 

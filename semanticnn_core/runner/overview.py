@@ -1,6 +1,6 @@
 """The README's pictures: scenes on their way through ever worse channels, and what was measured on CIFAR-100.
 
-`python -m semanticnn_core.viz.overview` writes overview.png, from the default checkpoint, and cifar100.png, from the
+`python -m semanticnn_core.runner.overview` writes overview.png, from the default checkpoint, and cifar100.png, from the
 published table, into notebooks/pictures.
 """
 
@@ -15,7 +15,7 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.files import replacing
-from semanticnn_core.training.checkpoints import Checkpoint, load_checkpoint
+from semanticnn_core.systems.checkpoints import Checkpoint, load_checkpoint
 from semanticnn_core.viz.measured import draw_measured, load_measured, load_reported
 from semanticnn_core.viz.probes import byte_bits
 from semanticnn_core.viz.style import COLORS, SEQUENTIAL, percent, subplots, use_style

@@ -1,4 +1,4 @@
-"""`python -m semanticnn_core.viz.voila NOTEBOOK [OPTIONS]`: Voilà with the page in templates/, and its own options."""
+"""`python -m semanticnn_core.panels.voila NOTEBOOK [OPTIONS]`: Voilà with the page in templates/ and its options."""
 
 import os
 import sys

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from semanticnn_core.evaluation.explanations import RANDOM, masking_curve
+from semanticnn_core.evaluation.truth import RANDOM, masking_curve
 from semanticnn_core.files import located
 from semanticnn_core.viz.figures import panes
 from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING

@@ -10,15 +10,15 @@ import numpy as np
 
 from semanticnn_core.datasets import DataError
 from semanticnn_core.files import in_checkout, replacing
-from semanticnn_core.training.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
-from semanticnn_core.viz.panels import scene
-from semanticnn_core.viz.panels.canvas import bits_canvas, canvases, colored_bits
-from semanticnn_core.viz.panels.channel import share_of_code
-from semanticnn_core.viz.panels.checkpoints import Accuracy, Played, accuracy_at, list_checkpoints, open_checkpoint
-from semanticnn_core.viz.panels.controls import TEST_IMAGES, Controls
-from semanticnn_core.viz.panels.plots import PlaygroundPlots
-from semanticnn_core.viz.panels.scene import Point, Subject
-from semanticnn_core.viz.panels.upload import FilePicker, read_upload
+from semanticnn_core.panels import scene
+from semanticnn_core.panels.canvas import bits_canvas, canvases, colored_bits
+from semanticnn_core.panels.channel import share_of_code
+from semanticnn_core.panels.controls import TEST_IMAGES, Controls
+from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_checkpoint
+from semanticnn_core.panels.plots import PlaygroundPlots
+from semanticnn_core.panels.scene import Point, Subject
+from semanticnn_core.panels.upload import FilePicker, read_upload
+from semanticnn_core.systems.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
 from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import COLORS, percent
 

@@ -9,8 +9,8 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from semanticnn_core.codec import SoftQuantizer
-from semanticnn_core.codec.huffman import PrefixCode
-from semanticnn_core.evaluation.symbol_codes import flipped, wrong_places
+from semanticnn_core.studies.huffman import PrefixCode
+from semanticnn_core.studies.symbol_codes import flipped, wrong_places
 from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, percent, subplots
 
 ORDER_COLORS = {

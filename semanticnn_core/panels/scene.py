@@ -14,10 +14,10 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.codec.reed_muller import recover
 from semanticnn_core.codec.slicing import center_corner, corners
 from semanticnn_core.config import Window
-from semanticnn_core.training.attribution import attribute
+from semanticnn_core.explain.attribution import attribute
+from semanticnn_core.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
+from semanticnn_core.panels.opened import Accuracy, Played
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, draw_probabilities
-from semanticnn_core.viz.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
-from semanticnn_core.viz.panels.checkpoints import Accuracy, Played
 from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import COLORS, DIVERGING, percent, subplots
 

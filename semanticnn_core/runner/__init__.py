@@ -1,0 +1,1 @@
+"""Executing notebooks, offline pages, the README's pictures."""

@@ -1,0 +1,1 @@
+"""Small experiments that only the notebooks show."""
