@@ -1,62 +1,93 @@
-"""What every data set gives: splits of uint8 images with labels and, where known, boxes and masks."""
+"""What every data set gives: splits of uint8 images beside whatever is known of them, column by column."""
 
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+Column = Any
+"""One entry an item: a tensor (N, …), lazy images, or a list where the entries differ in shape."""
+Batch = dict[str, Any]
+"""Columns of some items: tensors (B, …), or lists of B tensors."""
+BATCH = 250
+"""Items that are walked through together where nothing is trained."""
 
 
 class DataError(ValueError):
     """A data set is missing, damaged or not of the expected layout; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class ImageSplit(Dataset):
-    """One split of an image data set.
+class Split(Dataset):
+    """One split of a data set: columns of equal length.
 
-    images: uint8 (N, 3, H, W), a tensor or anything that answers `len` and indexing with an index tensor.
-    labels: int64 (N,), each in [0, classes).
-    boxes: float32 (N, 4) as x0, y0, x1, y1 in pixels, or None.
-    masks: bool (N, H, W), True on the object, or None.
-    teacher: float32 (N, classes), logits that another network gave, or None.
+    image: uint8 (N, 3, H, W), a tensor or anything that answers `len` and indexing with an index tensor.
+    Others, where known: label int64 (N,); box float32 (N, 4) as x0, y0, x1, y1 in pixels; mask bool (N, H, W), True on
+    the object; teacher, what another network answered. A list holds entries of different shapes.
+
+    `split["label"]` is a column, `split[3]` an item, `split[:10]` a smaller split.
     """
 
-    images: Tensor
-    labels: Tensor
-    boxes: Tensor | None = None
-    masks: Tensor | None = None
-    teacher: Tensor | None = None
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = dict(columns)
+        lengths = {name: len(column) for name, column in self.columns.items()}
+        if "image" not in lengths or len(set(lengths.values())) != 1:
+            raise ValueError(f"a split needs an image column, and columns of one length; got {lengths}")
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.columns["image"])
 
-    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """Return one batch: `image`, `label`, and `box`, `mask`, `teacher` where known."""
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __getitem__(self, key: str | slice | int) -> Any:
+        if isinstance(key, str):
+            return self.columns[key]
+        if isinstance(key, slice):
+            return self.pick(torch.arange(len(self))[key])
+        number = operator.index(key)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"the split has {len(self)} items, got index {number}")
+        return self.__getitems__([number])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Batch]:
+        """Return items, read together: what torch's DataLoader asks for."""
+        batch = self.batch(indices)
+        return [{name: column[row] for name, column in batch.items()} for row in range(len(indices))]
+
+    def batch(self, indices: Sequence[int] | Tensor) -> Batch:
+        """Return the columns of some items."""
         index = torch.as_tensor(indices)
-        values = {"image": self.images, "label": self.labels, "box": self.boxes, "mask": self.masks}
-        values["teacher"] = self.teacher
-        return {name: value[index] for name, value in values.items() if value is not None}
+        return {name: _picked(column, index) for name, column in self.columns.items()}
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: value[0] for name, value in self.__getitems__([index]).items()}
+    def batches(self, size: int = BATCH, device: torch.device | str = "cpu") -> Iterator[tuple[Tensor, Batch]]:
+        """Yield the items in order, `size` at a time: their numbers (B,), and their columns on a device."""
+        for index in torch.arange(len(self)).split(size):
+            yield index, moved(self.batch(index), device)
 
-    def first(self, count: int | None) -> dict[str, Tensor]:
-        """Return one batch of `count` items drawn as `take` draws them; None gives all."""
-        part = self.take(count)
-        return part.__getitems__(list(range(len(part))))
+    def pick(self, index: Tensor) -> "Split":
+        """Return a split of the items of `index`; images that are made on access stay so."""
+        return Split({name: _kept(column, index) for name, column in self.columns.items()})
 
-    def take(self, count: int | None) -> "ImageSplit":
+    def take(self, count: int | None) -> "Split":
         """Return `count` items drawn with a fixed seed, always the same; None keeps all."""
         if count is None or count >= len(self):
             return self
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
-        pick = getattr(self.images, "pick", self.images.__getitem__)  # lazy images stay lazy
-        known = {name: getattr(self, name) for name in ("labels", "boxes", "masks", "teacher")}
-        parts = {name: value if value is None else value[order] for name, value in known.items()}
-        return replace(self, images=pick(order), **parts)
+        return self.pick(torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count])
+
+    def first(self, count: int | None) -> Batch:
+        """Return one batch of `count` items drawn as `take` draws them; None gives all."""
+        part = self.take(count)
+        return part.batch(torch.arange(len(part)))
+
+    def with_columns(self, **columns: Column) -> "Split":
+        """Return the split with further columns, or others in their place."""
+        return Split({**self.columns, **columns})
 
 
 @dataclass(frozen=True)
@@ -65,11 +96,41 @@ class ImageDataset:
 
     name: str
     classes: tuple[str, ...]
-    train: ImageSplit
-    validation: ImageSplit
-    test: ImageSplit
+    train: Split
+    validation: Split
+    test: Split
 
     def take(self, count: int | None) -> "ImageDataset":
         """Return the data set with at most `count` items in each split, for quick trials; None keeps all."""
         splits = {name: getattr(self, name).take(count) for name in ("train", "validation", "test")}
         return replace(self, **splits)
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Return items as one batch: entries of one shape stacked, others in a list."""
+    batch: Batch = {}
+    for name in items[0]:
+        entries = [item[name] for item in items]
+        same = isinstance(entries[0], Tensor) and len({each.shape for each in entries}) == 1
+        batch[name] = torch.stack(entries) if same else entries
+    return batch
+
+
+def moved(batch: Mapping[str, Any], device: torch.device | str) -> Batch:
+    """Return a batch whose tensors are on a device."""
+    return {name: _moved(column, device) for name, column in batch.items()}
+
+
+def _moved(column: Any, device: torch.device | str) -> Any:
+    if isinstance(column, Tensor):
+        return column.to(device)
+    return [_moved(each, device) for each in column] if isinstance(column, list) else column
+
+
+def _picked(column: Column, index: Tensor) -> Any:
+    return [column[number] for number in index.tolist()] if isinstance(column, list) else column[index]
+
+
+def _kept(column: Column, index: Tensor) -> Column:
+    pick = getattr(column, "pick", None)  # images that are made on access
+    return pick(index) if pick else _picked(column, index)
