@@ -1,6 +1,7 @@
 """Frozen, validated settings: every value a user can give is checked here, by name."""
 
 import math
+import numbers
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields
@@ -82,8 +83,9 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
         return tuple(_checked_type(name, each, arg) for each, arg in zip(value, args, strict=True))
     if origin in (typing.Union, types.UnionType):
         return value if value is None else _checked_type(name, value, args[0])
-    if hint is float and type(value) is int:
-        return float(value)
+    kinds = {int: numbers.Integral, float: numbers.Real}  # numpy's and pandas' numbers too
+    if hint in kinds and isinstance(value, kinds[hint]) and not isinstance(value, bool):
+        return hint(value)
     if type(value) is not hint:
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
     return value
@@ -96,6 +98,22 @@ def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> N
     if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
         span = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g}]"
         raise ValueError(f"{name} must be {span}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Slice(Settings):
+    """Which part of the code leaves the device; both sides agree on it, the bytes do not say it (section 3.3)."""
+
+    ratio: float = setting(1.0, 1e-9, 1)
+    """Share of the code that is asked for; whole rows and columns are sent, never more than asked."""
+    window: Window = "center"
+    """Where it lies: in the middle, or where the device's table of importance (or the code's energy) says."""
+    progressive: bool = False
+    """Whether pixels leave from the middle of the window outwards, so that a lost tail costs least."""
+
+
+WHOLE = Slice()
+"""The whole code, row by row."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +137,7 @@ class CodecConfig(Settings):
     code_order: CodeOrder = "optimal"
     """Which code word goes to which centre."""
     dequantizer: Dequantizer = "posterior"
-    """What a received symbol becomes: its posterior mean at the told BER, or plainly its centre."""
+    """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
 
     def check(self) -> None:
         for name in ("stride", "centers"):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.datasets.base import Split
 from semanticnn_core.explain.attribution import METHODS, Level, attribute
-from semanticnn_core.systems.base import OffloadSystem
+from semanticnn_core.systems.base import OffloadSystem, offload
 from semanticnn_core.tasks.split import SplitModel
 
 TRUTH = ("pointing", "inside", "ratio")
@@ -36,7 +36,7 @@ RADIUS = 0.05
 
 def measure_explanations(
     model: SplitModel,
-    split: ImageSplit,
+    split: Split,
     systems: Sequence[OffloadSystem] = (),
     ber: float = 0.01,
     methods: Sequence[str] = (*METHODS, RANDOM),
@@ -59,7 +59,7 @@ def measure_explanations(
         for each in chosen:
             if each not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {each!r}")
-    edge = model.folded().edge
+    edge = model.folded().edge_part
     networks = {"edge": edge} if guides is None else {name: _guide(name, each, model) for name, each in guides.items()}
     frames = []
     for index, name, feature, items in _features(model, split, systems, ber, seed):
@@ -232,16 +232,15 @@ class _Judge:
 
 
 def _features(
-    model: SplitModel, split: ImageSplit, systems: Sequence[OffloadSystem], ber: float, seed: int
+    model: SplitModel, split: Split, systems: Sequence[OffloadSystem], ber: float, seed: int
 ) -> Iterator[tuple[Tensor, str, Tensor, dict[str, Tensor]]]:
     """Yield (image numbers, name, feature, items) of every batch, for the clean feature and each system's."""
     channels = {system.name: BinarySymmetric(ber, seed) for system in systems}
-    for index in torch.arange(len(split)).split(BATCH):
-        items = {name: value.to(model.place) for name, value in split.__getitems__(index.tolist()).items()}
+    for index, items in split.batches(BATCH, model.device):
         with torch.no_grad():
-            yield index, "clean", model.device(items["image"]), items
+            yield index, "clean", model.device_part(items["image"]), items
         for system in systems:
-            feature = system.infer(items["image"], channels[system.name]).feature
+            feature = offload(system, items["image"], channels[system.name]).received.feature
             if feature is None:
                 raise ValueError(f"{system.name} sends no feature, so there is nothing to explain in it")
             yield index, system.name, feature, items
@@ -252,7 +251,7 @@ def _guide(name: str, guide: nn.Module, model: SplitModel) -> nn.Module:
         return guide
     if guide.feature_shape != model.feature_shape:
         raise ValueError(f"guide {name!r} reads a feature {guide.feature_shape}, but this one is {model.feature_shape}")
-    return guide.folded().edge
+    return guide.folded().edge_part
 
 
 @torch.no_grad()
