@@ -14,7 +14,7 @@ def sizes(dataset: ImageDataset) -> list[int]:
 
 def same(first: ImageDataset, second: ImageDataset) -> bool:
     pairs = [(getattr(first, split), getattr(second, split)) for split in SPLITS]
-    return all(torch.equal(a.images[:], b.images[:]) and torch.equal(a.labels, b.labels) for a, b in pairs)
+    return all(torch.equal(a["image"][:], b["image"][:]) and torch.equal(a["label"], b["label"]) for a, b in pairs)
 
 
 def refused(*named: str, **arguments) -> None:

@@ -69,14 +69,13 @@ def test_npz_is_read_as_it_stands(tmp_path):
     np.savez_compressed(tmp_path / "pets.npz", **stored)
     dataset = load_dataset("pets", tmp_path, image_size=8)
     assert dataset.name == "pets" and dataset.classes == ("cat", "dog", "eel") and sizes(dataset) == [30, 6, 9]
-    assert np.array_equal(dataset.test.images[:].permute(0, 2, 3, 1).numpy(), stored["test_images"])
-    assert dataset.train.labels.tolist() == stored["train_labels"][:, 0].tolist()
+    assert np.array_equal(dataset.test["image"][:].permute(0, 2, 3, 1).numpy(), stored["test_images"])
+    assert dataset.train["label"].tolist() == stored["train_labels"][:, 0].tolist()
     assert same(dataset, load_dataset(str(tmp_path / "pets.npz"), root="elsewhere", image_size=8))
-    loader = DataLoader(load_dataset("pets.npz", tmp_path).train, batch_size=4, collate_fn=lambda batch: batch)
-    batch = next(iter(loader))
+    batch = next(iter(DataLoader(load_dataset("pets.npz", tmp_path).train, batch_size=4)))
     assert batch["image"].shape == (4, 3, 64, 64) and batch["image"].dtype == torch.uint8
     assert batch["label"].dtype == torch.int64
-    assert dataset.train.take(5).take(2).images.shape == (2, 3, 8, 8)
+    assert dataset.train.take(5).take(2)["image"].shape == (2, 3, 8, 8)
 
 
 def test_npz_may_be_grey_with_flat_labels_and_without_validation(tmp_path):
@@ -85,8 +84,8 @@ def test_npz_may_be_grey_with_flat_labels_and_without_validation(tmp_path):
     np.savez(tmp_path / "grey.npz", **arrays(**grey, **flat, val_images=None, val_labels=None))
     dataset = load_dataset("grey", tmp_path, image_size=8)
     assert sizes(dataset) == [27, 3, 9] and dataset.classes == tuple("01234")
-    assert set(dataset.validation.labels.tolist()) == {0, 1, 2}
-    assert np.array_equal(dataset.test.images[:].numpy(), np.repeat(grey["test_images"][:, None], 3, 1))
+    assert set(dataset.validation["label"].tolist()) == {0, 1, 2}
+    assert np.array_equal(dataset.test["image"][:].numpy(), np.repeat(grey["test_images"][:, None], 3, 1))
     assert same(dataset, load_dataset("grey", tmp_path, image_size=8))
     assert not same(dataset, load_dataset("grey", tmp_path, image_size=8, seed=1))
 
@@ -170,12 +169,12 @@ def test_cifar_is_the_same_from_either_layout(cifar, tmp_path):
     np.savez(tmp_path / "cifar100.npz", **cifar)
 
     pickles, npz = load_dataset("cifar100", folder.parent), load_dataset("cifar100", tmp_path, seed=5)
-    assert sizes(npz) == [900, 100, 100] and npz.validation.labels.tolist().count(7) == 1
+    assert sizes(npz) == [900, 100, 100] and npz.validation["label"].tolist().count(7) == 1
     assert npz.classes == pickles.classes and npz.classes[7] == "class 7"
     assert same(npz, pickles)  # and so whatever the seed: the validation split is fixed
-    assert npz.test.images[:3].shape == (3, 3, 64, 64)
+    assert npz.test["image"][:3].shape == (3, 3, 64, 64)
     stored = load_dataset("cifar100", folder.parent, image_size=32).test
-    assert np.array_equal(stored.images[:].permute(0, 2, 3, 1).numpy(), cifar["test_images"])
+    assert np.array_equal(stored["image"][:].permute(0, 2, 3, 1).numpy(), cifar["test_images"])
 
 
 def test_cifar_that_cannot_be_had_says_where_it_comes_from(cifar, tmp_path):

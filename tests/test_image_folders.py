@@ -33,11 +33,13 @@ def test_plain_folder_is_divided_class_by_class(tmp_path):
     (tmp_path / "pets" / "cat" / "notes.txt").write_text("no image")
     dataset = load_dataset("pets", tmp_path, image_size=8)
     assert dataset.name == "pets" and dataset.classes == ("cat", "dog")
-    counts = [getattr(dataset, split).labels.bincount().tolist() for split in SPLITS]
+    counts = [getattr(dataset, split)["label"].bincount().tolist() for split in SPLITS]
     assert counts == [[28, 14], [6, 3], [6, 3]]
-    images = torch.cat([getattr(dataset, split).images[:] for split in SPLITS])
+    images = torch.cat([getattr(dataset, split)["image"][:] for split in SPLITS])
     assert images.shape == (60, 3, 8, 8) and len(images.flatten(1).unique(dim=0)) == 60
-    assert (dataset.train.images[:][:, 1, 0, 0] == 10 * dataset.train.labels).all()  # the green value tells the class
+    assert (
+        dataset.train["image"][:][:, 1, 0, 0] == 10 * dataset.train["label"]
+    ).all()  # the green value tells the class
     assert same(dataset, load_dataset(str(tmp_path / "pets"), image_size=8))
     assert not same(dataset, load_dataset("pets", tmp_path, image_size=8, seed=1))
 
@@ -47,7 +49,7 @@ def test_folder_keeps_the_splits_it_brings(tmp_path):
     assert sizes(load_dataset(str(tmp_path))) == [42, 6, 12]  # 10 % and 20 % are drawn
     fill(tmp_path / "test", dog=5)
     dataset = load_dataset(str(tmp_path))
-    assert sizes(dataset) == [54, 6, 5] and dataset.test.labels.tolist() == [1] * 5  # as train numbers its classes
+    assert sizes(dataset) == [54, 6, 5] and dataset.test["label"].tolist() == [1] * 5  # as train numbers its classes
     fill(tmp_path / "validation", cat=2, dog=2)
     assert sizes(load_dataset(str(tmp_path))) == [60, 4, 5]
     fill(tmp_path / "val", cat=2)
@@ -117,13 +119,13 @@ def test_unreadable_images_are_refused_by_name_when_asked_for(tmp_path, monkeypa
         return opened[-1]
 
     monkeypatch.setattr("builtins.open", watched)
-    load_dataset("pets", tmp_path).train.images[:]
+    load_dataset("pets", tmp_path).train["image"][:]
     for content in (b"", b"text", whole[: len(whole) // 2], whole[:40]):
         (root / "dog" / "008.png").write_bytes(content)
         dataset = load_dataset("pets", tmp_path)  # nothing is decoded before it is asked for
         with pytest.raises(DataError, match=r"dog.008\.png cannot be read as an image"):
             for split in SPLITS:
-                getattr(dataset, split).images[:]
+                getattr(dataset, split)["image"][:]
     assert len(opened) > 18 and all(file.closed for file in opened)
     for name, values in (("float.tif", np.zeros((9, 9), np.float32)), ("wide.tif", np.full((9, 9), 70_000, np.int32))):
         Image.fromarray(values).save(tmp_path / name)

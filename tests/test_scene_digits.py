@@ -19,24 +19,24 @@ def scenes() -> ImageDataset:
 def same(first: ImageDataset, second: ImageDataset) -> bool:
     """Return whether every tensor of every split is the same."""
     pairs = [(getattr(first, split), getattr(second, split)) for split in ("train", "validation", "test")]
-    parts = ("images", "labels", "boxes", "masks")
-    return all(torch.equal(getattr(a, part), getattr(b, part)) for a, b in pairs for part in parts)
+    parts = ("image", "label", "box", "mask")
+    return all(torch.equal(a[part], b[part]) for a, b in pairs for part in parts)
 
 
 def test_scenes_are_the_same_for_a_seed_and_others_for_another(scenes):
     again, other = build_scene_digits(0, SMALL), build_scene_digits(1, SMALL)
     assert same(scenes, again)
-    assert not torch.equal(scenes.train.images, other.train.images)
+    assert not torch.equal(scenes.train["image"], other.train["image"])
 
 
 def test_scenes_have_labels_tight_boxes_and_masks(scenes):
     splits = (scenes.train, scenes.validation, scenes.test)
     assert [len(split) for split in splits] == [200, 50, 50] and scenes.classes == tuple("0123456789")
     for split in splits:
-        assert split.images.dtype == torch.uint8 and split.images.shape == (len(split), 3, 64, 64)
-        assert split.labels.dtype == torch.int64 and set(split.labels.tolist()) == set(range(10))
-        assert split.masks.dtype == torch.bool and split.boxes.dtype == torch.float32
-        for box, mask in zip(split.boxes.int().tolist(), split.masks, strict=True):
+        assert split["image"].dtype == torch.uint8 and split["image"].shape == (len(split), 3, 64, 64)
+        assert split["label"].dtype == torch.int64 and set(split["label"].tolist()) == set(range(10))
+        assert split["mask"].dtype == torch.bool and split["box"].dtype == torch.float32
+        for box, mask in zip(split["box"].int().tolist(), split["mask"], strict=True):
             y, x = torch.nonzero(mask).unbind(1)
             assert box == [x.min(), y.min(), x.max() + 1, y.max() + 1]
             assert 0 <= box[0] < box[2] <= 64 and 0 <= box[1] < box[3] <= 64
@@ -72,13 +72,15 @@ def test_no_scan_and_no_tile_stands_in_two_splits(monkeypatch):
 
 def test_pixels_alone_do_not_tell_the_digit():
     dataset = build_scene_digits(0, SceneRecipe(counts=(3000, 10, 500)))
-    train, test = (F.avg_pool2d(each.images / 255, 2).flatten(1) for each in (dataset.train, dataset.test))  # (N, 3072)
-    mean, targets = train.mean(0), F.one_hot(dataset.train.labels, 10).float()
+    train, test = (
+        F.avg_pool2d(each["image"] / 255, 2).flatten(1) for each in (dataset.train, dataset.test)
+    )  # (N, 3072)
+    mean, targets = train.mean(0), F.one_hot(dataset.train["label"], 10).float()
     train, test = train - mean, test - mean
     gram, seen = train.T @ train, train.T @ (targets - targets.mean(0))
     for ridge in (10.0, 1000.0):  # from one that learns the training scenes by heart to a stiff one
         weights = torch.linalg.solve(gram + ridge * torch.eye(len(gram)), seen)
-        assert ((test @ weights).argmax(1) == dataset.test.labels).float().mean() < 0.3
+        assert ((test @ weights).argmax(1) == dataset.test["label"]).float().mean() < 0.3
 
 
 def test_scenes_are_cached_once_and_whole(scenes, tmp_path, monkeypatch):

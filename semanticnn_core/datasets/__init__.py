@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split
 from semanticnn_core.files import located
 
-__all__ = ["DataError", "ImageDataset", "ImageSplit", "load_dataset"]
+__all__ = ["DataError", "ImageDataset", "Split", "load_dataset"]
 
 
 def load_dataset(

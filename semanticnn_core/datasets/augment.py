@@ -13,11 +13,11 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         return images
     n, _, height, width = images.shape
 
-    def dice(*shape: int) -> Tensor:
+    def uniform(*shape: int) -> Tensor:
         return torch.rand(n, *shape, generator=generator, device=generator.device).to(images.device)
 
     def shifted(length: int) -> Tensor:  # (B, length): reflected source index of every row or column
-        offset = ((dice(1) * 2 - 1) * (min(config.shift, length - 1) + 0.5)).round()
+        offset = ((uniform(1) * 2 - 1) * (min(config.shift, length - 1) + 0.5)).round()
         index = (torch.arange(length, device=images.device) + offset).long().abs()
         return torch.where(index >= length, 2 * (length - 1) - index, index)
 
@@ -27,17 +27,17 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
 
     rows, columns = shifted(height), shifted(width)
     if config.flip:
-        columns = torch.where(dice(1) < 0.5, columns, columns.flip(1))
+        columns = torch.where(uniform(1) < 0.5, columns, columns.flip(1))
     item = torch.arange(n, device=images.device)[:, None, None]
     images = images.permute(0, 2, 3, 1)[item, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float()
-    gain, lift = ((dice(2, 1, 1, 1) * 2 - 1) * config.jitter).unbind(1)
+    gain, lift = ((uniform(2, 1, 1, 1) * 2 - 1) * config.jitter).unbind(1)
     mean = images.mean((1, 2, 3), keepdim=True)
     images = (images - mean) * (1 + gain) + mean * (1 + lift)
     if config.coarse > 1:
         small = F.interpolate(images, shrunken(config.coarse), mode="bilinear", antialias=True)
-        images = torch.where(dice(1, 1, 1) < 0.5, F.interpolate(small, (height, width), mode="bilinear"), images)
+        images = torch.where(uniform(1, 1, 1) < 0.5, F.interpolate(small, (height, width), mode="bilinear"), images)
     if config.noise:
         noise = torch.randn(n, 3, *shrunken(config.grain), generator=generator, device=generator.device).to(images)
         noise = F.interpolate(noise, (height, width))  # a grain fills a pixel or several
-        images = images + config.noise * dice(1, 1, 1) ** 2 * noise
+        images = images + config.noise * uniform(1, 1, 1) ** 2 * noise
     return images.clamp(0, 255).round().byte()

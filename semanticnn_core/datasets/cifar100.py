@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split
 from semanticnn_core.datasets.images import ResizedImages, complete
 from semanticnn_core.datasets.npz import LAYOUT, read_npz
 
@@ -26,13 +26,13 @@ def load_cifar100(root: str | Path, image_size: int = 64, download: bool = True)
     else:
         splits, classes = _read_torchvision(path.parent, image_size, download)
     for split, each in splits.items():
-        if each.images.source.shape[1:] != (3, 32, 32):
-            _, _, height, width = each.images.source.shape
+        height, width = each["image"].source.shape[2:]
+        if (height, width) != (32, 32):
             raise DataError(f"{path}: CIFAR-100's images are 32×32, the {split} images here are {height}×{width}")
     return complete("cifar100", classes, splits, {"validation": 0.1}, SPLIT_SEED)
 
 
-def _read_torchvision(root: Path, image_size: int, download: bool) -> tuple[dict[str, ImageSplit], tuple[str, ...]]:
+def _read_torchvision(root: Path, image_size: int, download: bool) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Read `root`/cifar-100-python, which torchvision checks by checksum and, if it may, downloads when absent."""
     from torchvision.datasets import CIFAR100
 
@@ -50,5 +50,5 @@ def _read_torchvision(root: Path, image_size: int, download: bool) -> tuple[dict
                 f"{root / 'cifar100.npz'} there, with {LAYOUT}"
             ) from error
         pixels = torch.from_numpy(source.data).permute(0, 3, 1, 2)
-        splits[split] = ImageSplit(ResizedImages(pixels, image_size), torch.tensor(source.targets))
+        splits[split] = Split({"image": ResizedImages(pixels, image_size), "label": torch.tensor(source.targets)})
     return splits, tuple(source.classes)

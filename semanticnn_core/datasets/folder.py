@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split
 from semanticnn_core.datasets.images import LazyImages, complete
 
 LAYOUT = "CLASS/*.jpg, or train/CLASS/*.jpg with, where there, val (or validation) and test beside train"
@@ -38,7 +38,12 @@ def load_folder(path: str | Path, image_size: int = 64, seed: int = 0) -> ImageD
         files = {SPLITS[name]: _list_files(path / name, classes) for name in given}
         shares = {"validation": 0.1, "test": 0.2}
     splits = {
-        split: ImageSplit(DecodedImages([file for file, _ in each], image_size), torch.tensor([y for _, y in each]))
+        split: Split(
+            {
+                "image": DecodedImages([file for file, _ in each], image_size),
+                "label": torch.tensor([y for _, y in each]),
+            }
+        )
         for split, each in files.items()
     }
     return complete(path.resolve().name, tuple(classes), splits, shares, seed)

@@ -1,13 +1,12 @@
 """Images that are brought to size only when a batch asks for them, and splits drawn class by class."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split
 
 
 class LazyImages:
@@ -57,7 +56,7 @@ class ResizedImages(LazyImages):
 
 
 def complete(
-    name: str, classes: tuple[str, ...], splits: dict[str, ImageSplit], shares: dict[str, float], seed: int
+    name: str, classes: tuple[str, ...], splits: dict[str, Split], shares: dict[str, float], seed: int
 ) -> ImageDataset:
     """Return the data set, its missing splits drawn from `train` class by class, at random but seeded.
 
@@ -69,14 +68,14 @@ def complete(
     if len(classes) < 2:
         raise DataError(f"{name} has one class, {classes[0]!r}; at least 2 are needed")
     train = splits["train"]
-    drawn = draw_splits(train.labels, {split: share for split, share in shares.items() if split not in splits}, seed)
+    drawn = draw_splits(train["label"], {split: share for split, share in shares.items() if split not in splits}, seed)
     for split, index in drawn.items():
         if not len(index):
             raise DataError(
                 f"{name}: no image is left for {split}: the {len(train)} training images are too few to divide; "
                 f"give each class at least {len(drawn)} images here, or bring {split} images"
             )
-        splits = splits | {split: replace(train, images=train.images.pick(index), labels=train.labels[index])}
+        splits = splits | {split: train.pick(index)}
     return ImageDataset(name, classes, splits["train"], splits["validation"], splits["test"])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split
 from semanticnn_core.datasets.images import ResizedImages, complete
 
 LAYOUT = (
@@ -28,7 +28,7 @@ def load_npz(path: str | Path, image_size: int = 64, seed: int = 0) -> ImageData
     return complete(Path(path).stem, classes, splits, {"validation": 0.1}, seed)
 
 
-def read_npz(path: str | Path, image_size: int) -> tuple[dict[str, ImageSplit], tuple[str, ...]]:
+def read_npz(path: str | Path, image_size: int) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Return the splits that the file holds, and the names of the classes; raises DataError as `load_npz` does."""
     arrays = _read_arrays(Path(path))
     splits = {}
@@ -41,7 +41,7 @@ def read_npz(path: str | Path, image_size: int) -> tuple[dict[str, ImageSplit], 
             raise DataError(f"{path} has no {missing}: found {', '.join(arrays) or 'nothing'}; expected {LAYOUT}")
         images = _checked_images(f"{path}: {key}_images", arrays[f"{key}_images"])
         labels = _checked_labels(f"{path}: {key}_labels", arrays[f"{key}_labels"], len(images))
-        splits[split] = ImageSplit(ResizedImages(images, image_size), labels)
+        splits[split] = Split({"image": ResizedImages(images, image_size), "label": labels})
     return splits, _checked_classes(f"{path}: class_names", arrays.get("class_names"), splits)
 
 
@@ -91,9 +91,9 @@ def _checked_labels(where: str, array: np.ndarray, count: int) -> Tensor:
     return torch.from_numpy(array.reshape(-1).astype(np.int64))
 
 
-def _checked_classes(where: str, names: np.ndarray | None, splits: dict[str, ImageSplit]) -> tuple[str, ...]:
+def _checked_classes(where: str, names: np.ndarray | None, splits: dict[str, Split]) -> tuple[str, ...]:
     """Return the names of the classes: those given, or else the numbers up to the largest label."""
-    largest = {split: int(each.labels.max()) for split, each in splits.items()}
+    largest = {split: int(each["label"].max()) for split, each in splits.items()}
     if names is None:
         return tuple(str(label) for label in range(max(largest.values()) + 1))
     if getattr(names, "dtype", np.dtype(object)).kind != "U":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from semanticnn_core.datasets.base import ImageDataset, ImageSplit
+from semanticnn_core.datasets.base import ImageDataset, Split
 from semanticnn_core.files import replacing
 
 SIZE = 64
@@ -68,7 +68,7 @@ def build_scene_digits(seed: int = 0, recipe: SceneRecipe = RECIPE) -> ImageData
         scenes = tiles[tile_owner == split]
         parts = [_compose(glyphs[chosen], scenes, generator, recipe) for chosen in pick.split(1000)]
         images, masks = (torch.cat(each) for each in zip(*parts, strict=True))
-        splits.append(ImageSplit(images, labels[pick], _tight_boxes(masks), masks))
+        splits.append(Split({"image": images, "label": labels[pick], "box": _tight_boxes(masks), "mask": masks}))
     return ImageDataset("scene_digits", tuple(str(digit) for digit in range(10)), *splits)
 
 
@@ -137,17 +137,17 @@ def _tint(offset: Tensor) -> Tensor:
     return offset - (offset * LUMA).sum(1, keepdim=True)
 
 
-def _crop_tiles(tiles: Tensor, dice: Tensor, recipe: SceneRecipe) -> Tensor:
-    """Cut one random crop per row of `dice` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, 64, 64)."""
+def _crop_tiles(tiles: Tensor, draws: Tensor, recipe: SceneRecipe) -> Tensor:
+    """Cut one random crop per row of `draws` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, 64, 64)."""
     height, width = tiles.shape[-2:]
-    side = (recipe.photo_zoom[0] + dice[:, 1] * (recipe.photo_zoom[1] - recipe.photo_zoom[0])) * SIZE
-    left, top = dice[:, 2] * (width - side), dice[:, 3] * (height - side)
+    side = (recipe.photo_zoom[0] + draws[:, 1] * (recipe.photo_zoom[1] - recipe.photo_zoom[0])) * SIZE
+    left, top = draws[:, 2] * (width - side), draws[:, 3] * (height - side)
     ramp = (torch.arange(SIZE) + 0.5) / SIZE
     x = (left[:, None] + ramp * side[:, None]) / width * 2 - 1  # (n, 64)
     y = (top[:, None] + ramp * side[:, None]) / height * 2 - 1
-    x = torch.where(dice[:, 4:] < 0.5, x.flip(1), x)
+    x = torch.where(draws[:, 4:] < 0.5, x.flip(1), x)
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)  # (n, 64, 64, 2)
-    which = (dice[:, 0] * len(tiles)).long()
+    which = (draws[:, 0] * len(tiles)).long()
     return F.grid_sample(tiles[which], grid, padding_mode="border", align_corners=False)
 
 
@@ -179,10 +179,10 @@ def _save(path: Path, dataset: ImageDataset) -> None:
     for name in ("train", "validation", "test"):
         split = getattr(dataset, name)
         arrays |= {
-            f"{name}_images": split.images.numpy(),
-            f"{name}_labels": split.labels.numpy(),
-            f"{name}_boxes": split.boxes.numpy(),
-            f"{name}_masks": np.packbits(split.masks.numpy(), axis=-1),
+            f"{name}_images": split["image"].numpy(),
+            f"{name}_labels": split["label"].numpy(),
+            f"{name}_boxes": split["box"].numpy(),
+            f"{name}_masks": np.packbits(split["mask"].numpy(), axis=-1),
         }
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -191,9 +191,13 @@ def _save(path: Path, dataset: ImageDataset) -> None:
 def _load(path: Path) -> ImageDataset:
     with np.load(path) as arrays:
         splits = [
-            ImageSplit(
-                *(torch.from_numpy(arrays[f"{name}_{part}"]) for part in ("images", "labels", "boxes")),
-                torch.from_numpy(np.unpackbits(arrays[f"{name}_masks"], axis=-1).astype(bool)),
+            Split(
+                {
+                    "image": torch.from_numpy(arrays[f"{name}_images"]),
+                    "label": torch.from_numpy(arrays[f"{name}_labels"]),
+                    "box": torch.from_numpy(arrays[f"{name}_boxes"]),
+                    "mask": torch.from_numpy(np.unpackbits(arrays[f"{name}_masks"], axis=-1).astype(bool)),
+                }
             )
             for name in ("train", "validation", "test")
         ]
