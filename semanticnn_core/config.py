@@ -16,6 +16,12 @@ BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 UNCOMPRESSED = "uncompressed"
 """What tables call the network that gets the image as it is, without link or codec."""
 
+
+def percent(ber: float) -> str:
+    """Return a rate as people read it: 0.0025 is `0.25 %`."""
+    return f"{100 * ber:.4g} %"
+
+
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
 Window = Literal["center", "importance", "energy"]
@@ -68,6 +74,8 @@ def _from_plain(value: Any) -> Any:
 
 
 def _checked_type(name: str, value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in args:
@@ -86,7 +94,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
     kinds = {int: numbers.Integral, float: numbers.Real}  # numpy's and pandas' numbers too
     if hint in kinds and isinstance(value, kinds[hint]) and not isinstance(value, bool):
         return hint(value)
-    if type(value) is not hint:
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
     return value
 

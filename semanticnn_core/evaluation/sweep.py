@@ -1,16 +1,19 @@
 """Systems × links × channel seeds, as one tidy table. A batch is sent once, then crosses every channel."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from semanticnn_core.channels.base import Link
+from semanticnn_core.channels.bits import BitErrors
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import WHOLE, Slice
+from semanticnn_core.config import WHOLE, Slice, Window
 from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.systems.base import OffloadSystem
+from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
 
@@ -20,6 +23,7 @@ def sweep(
     split: Split,
     links: Iterable[Link],
     seeds: int | Sequence[int] = 3,
+    by_image: bool = False,
     map: Callable[..., Iterable] = map,
 ) -> pd.DataFrame:
     """Measure systems over links; one row a system, link and channel seed.
@@ -28,45 +32,58 @@ def sweep(
     task's metric (accuracy), agreement: the same metric against what the uncompressed network answers, feature_mse
     where a feature is sent, bytes: the mean that left for an image.
     seeds: how many, or which. The same seed gives all systems of one payload length the same errors.
+    by_image: one row an image instead, with its number in the column image; for tasks whose score is a mean.
     map: measures the systems; any function like Python's own.
     """
     systems, links = list(systems), list(links)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not (systems and links and seeds):
         raise ValueError(f"a sweep needs systems, links and seeds; got {len(systems)}, {len(links)}, {len(seeds)}")
-    count = len(systems)
-    return pd.concat(map(measure, systems, [split] * count, [links] * count, [seeds] * count), ignore_index=True)
+    same = ([each] * len(systems) for each in (split, links, seeds, by_image))
+    return pd.concat(map(measure, systems, *same), ignore_index=True)
 
 
 @torch.no_grad()
-def measure(system: OffloadSystem, split: Split, links: Sequence[Link], seeds: Sequence[int]) -> pd.DataFrame:
-    """Return the rows of one system, links × seeds."""
+def measure(
+    system: OffloadSystem, split: Split, links: Sequence[Link], seeds: Sequence[int], by_image: bool = False
+) -> pd.DataFrame:
+    """Return the rows of one system, links × seeds (× images)."""
     model, device = system.model, system.model.device
     points = [(link, seed, link.channel(seed)) for link in links for seed in seeds]
-    outputs, clean, sent = [[] for _ in points], [], 0.0
-    errors = torch.zeros(len(points), dtype=torch.float64)
+    outputs, errors, clean, sent = [[] for _ in points], [[] for _ in points], [], []
     bar = tqdm(total=len(split) * len(points), desc=system.name, unit="img", leave=False, disable=None)
     with evaluating(model), bar:
         for index, batch in split.batches(device=device):
             payload = system.send(batch["image"])
-            sent += float(payload.length.sum())
+            sent.append(payload.length)
             feature = payload.local.get("feature")
             clean.append(moved(model(batch["image"]) if feature is None else model.edge_part(feature), "cpu"))
             for point, (_, _, channel) in enumerate(points):
                 received = system.receive(channel(payload))
                 outputs[point].append(moved(received.outputs, "cpu"))
                 if received.feature is not None and feature is not None:
-                    errors[point] += float((received.feature - feature).square().mean()) * len(index)
+                    errors[point].append((received.feature - feature).square().flatten(1).mean(1).cpu())
                 bar.update(len(index))
     clean = model.task.answers(joined(clean))
     rows = []
-    for (link, seed, _), parts, error in zip(points, outputs, errors.tolist(), strict=True):
-        answered = joined(parts)
-        row = {"system": system.name, **link.settings, **system.settings, "seed": seed}
-        row |= {model.task.metric: model.task.score(answered, split.columns)}
-        row |= {"agreement": model.task.score(answered, clean)}
-        rows.append(row | {"feature_mse": error / len(split), "bytes": sent / len(split)})
-    return pd.DataFrame(rows)
+    sent = torch.cat(sent).double()
+    for (link, seed, _), parts, error in zip(points, outputs, errors, strict=True):
+        answered, task = joined(parts), model.task
+        keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
+        error = torch.cat(error).double() if error else torch.full((1,), torch.nan)
+        if by_image:
+            values = {
+                task.metric: task.per_image(answered, split.columns),
+                "agreement": task.per_image(answered, clean),
+            }
+            values = {name: each.numpy() for name, each in (values | {"feature_mse": error, "bytes": sent}).items()}
+            rows.append(pd.DataFrame({**keys, "image": range(len(split)), **values}))
+        else:
+            scores = {task.metric: task.score(answered, split.columns), "agreement": task.score(answered, clean)}
+            rows.append(
+                pd.DataFrame([{**keys, **scores, "feature_mse": float(error.mean()), "bytes": float(sent.mean())}])
+            )
+    return pd.concat(rows, ignore_index=True)
 
 
 def summarize(
@@ -80,6 +97,30 @@ def summarize(
         bytes=("bytes", "mean"),
         seeds=(metric, "size"),
     )
+
+
+def compare_windows(
+    model: SplitModel, codec: SemanticCodec, split: Split, ratios: Sequence[float], ber: float = 0.01, seed: int = 0
+) -> pd.DataFrame:
+    """Send a split through every window; one row a window and ratio, for `draw_windows`.
+
+    Columns window, slice_ratio, share_sent, accuracy, and the gain over the central window: its mean and standard
+    error over the images, each compared with itself. The whole code is the same for all windows.
+    """
+    slices = [
+        Slice(ratio, window) for ratio in ratios for window in get_args(Window) if ratio < 1 or window == "center"
+    ]
+    table = sweep([SemanticNN(model, codec, each) for each in slices], split, [BitErrors(ber)], [seed], by_image=True)
+    keys = ["slice_ratio", "window", "share_sent"]
+    center = table[table["window"] == first].set_index(["slice_ratio", "image"])["accuracy"]
+    pairs = pd.MultiIndex.from_frame(table[["slice_ratio", "image"]])
+    table = table.assign(gain=table["accuracy"].to_numpy() - center.loc[pairs].to_numpy())
+    means = table.groupby(keys, sort=False).agg(
+        accuracy=("accuracy", "mean"), gain=("gain", "mean"), standard_error=("gain", "sem")
+    )
+    whole = means.reset_index()
+    rest = [whole[whole["slice_ratio"] == 1].assign(window=window) for window in others]
+    return pd.concat([whole, *rest], ignore_index=True)
 
 
 def byte_counts(model: SplitModel, codec: SemanticCodec, slice: Slice = WHOLE) -> dict[str, float]:

@@ -8,6 +8,7 @@ guide; the edge network judges it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -84,6 +85,35 @@ def summarize_explanations(
     )
 
 
+def common_images(table: pd.DataFrame, by: str = "feature") -> pd.DataFrame:
+    """Keep rows of `measure_explanations` whose image counts at every value of column `by`: the same images for all."""
+    values = table.groupby(["guide", "level", "method", "metric", "image"])[by].transform("nunique")
+    return table[values == table[by].nunique()]
+
+
+def map_likeness(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """Return how maps (B, h, w) correlate with their partners, and with another image's: the mean over the images.
+
+    The second number is what maps have in common that knew nothing of the image.
+    """
+    first, second = (F.normalize(maps.flatten(1) - maps.flatten(1).mean(1, keepdim=True)) for maps in (first, second))
+    return tuple(float((first * second.roll(shift, 0)).sum(1).mean()) for shift in (0, 1))
+
+
+def masking_table(
+    network: nn.Module, feature: Tensor, label: Tensor, maps: Mapping[str, Tensor], steps: int = 16
+) -> pd.DataFrame:
+    """Return both curves of several maps: method, kind ("deletion", "insertion"), share (0–1), image, probability."""
+    frames = []
+    for method, scores in maps.items():
+        for kind in ("deletion", "insertion"):
+            curve = masking_curve(network, feature, label, scores, kind == "insertion", steps)
+            table = pd.DataFrame(curve.cpu().numpy(), columns=np.linspace(0, 1, steps + 1))
+            table = table.rename_axis("image").reset_index().melt("image", var_name="share", value_name="probability")
+            frames.append(table.assign(method=method, kind=kind))
+    return pd.concat(frames, ignore_index=True).astype({"share": float})
+
+
 def explain_by(
     guide: nn.Module, method: str, level: Level, steps: int, seed: int, feature: Tensor, label: Tensor
 ) -> tuple[Tensor, Tensor | None]:
@@ -109,8 +139,8 @@ def inside_share(scores: Tensor, mask: Tensor) -> Tensor:
 def pointing_game(scores: Tensor, box: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Return 1.0 where the middle of the pixel of largest score (B, H, W) lies in the box (B, 4) of image pixels."""
     height, width = scores.shape[1:]
-    place = scores.flatten(1).argmax(1)
-    y, x = (place // width + 0.5) * image_size[0] / height, (place % width + 0.5) * image_size[1] / width
+    top = scores.flatten(1).argmax(1)
+    y, x = (top // width + 0.5) * image_size[0] / height, (top % width + 0.5) * image_size[1] / width
     x0, y0, x1, y1 = box.T
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).double()
 
@@ -160,9 +190,9 @@ def _infidelity(
 ) -> Tensor:
     from captum.metrics import infidelity
 
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     return infidelity(
-        lambda mask, feature: network(_fast(feature * mask)), lambda mask: _removed(mask, dice),
+        lambda mask, feature: network(_fast(feature * mask)), lambda mask: _removed(mask, generator),
         torch.ones_like(units), units, target=label, additional_forward_args=feature, normalize=normalize,
         n_perturb_samples=REMOVALS, max_examples_per_batch=_together(len(units), REMOVALS),
     )  # fmt: skip
@@ -180,7 +210,7 @@ def max_sensitivity(
 
     batch, channels, height, width = feature.shape
     mask = feature.new_ones(batch, 1, height, width) if level == "pixel" else feature.new_ones(batch, channels, 1, 1)
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def masked(mask: Tensor | tuple[Tensor]) -> tuple[Tensor]:  # captum gives a tuple once, and always wants one
         mask = mask[0] if isinstance(mask, tuple) else mask
@@ -188,7 +218,7 @@ def max_sensitivity(
         return (explain(_fast(feature.repeat_interleave(times, 0) * mask), label.repeat_interleave(times)),)
 
     def shake(mask: Tensor) -> Tensor:
-        return mask + RADIUS * (2 * torch.rand(mask.shape, generator=dice).to(mask) - 1)
+        return mask + RADIUS * (2 * torch.rand(mask.shape, generator=generator).to(mask) - 1)
 
     return sensitivity_max(
         masked, mask, shake, n_perturb_samples=JITTERS, max_examples_per_batch=_together(batch, JITTERS)
@@ -292,7 +322,7 @@ def _removed(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     for length in (height, width):
         size = ((1 / 8 + 3 / 8 * torch.rand(count, 1, generator=generator)) * length).round().clamp_min(1)
         start = (torch.rand(count, 1, generator=generator) * (length - size + 1)).floor()
-        place = torch.arange(length)
-        sides.append((place >= start) & (place < start + size))
+        line = torch.arange(length)
+        sides.append((line >= start) & (line < start + size))
     removed = (sides[0][:, :, None] & sides[1][:, None, :])[:, None].to(mask)
     return removed, mask - removed

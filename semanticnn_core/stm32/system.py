@@ -8,6 +8,7 @@ from torch import Tensor
 from semanticnn_core.channels.base import Payload
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems.semanticnn import SemanticNN
+from semanticnn_core.tasks.split import SplitModel
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class IntegerSemanticNN(SemanticNN):
     firmware: Firmware | None = None
 
     @classmethod
-    def of(cls, model, firmware: Firmware, name: str = "SemanticNN, integers") -> "IntegerSemanticNN":
+    def of(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, integers") -> "IntegerSemanticNN":
         """Return the system of a task network and its firmware."""
         return cls(model, firmware.codec, firmware.slice, name, firmware)
 

@@ -1,6 +1,6 @@
 """The one protocol that SemanticNN and every system it is compared with share.
 
-    images ─► send ─► Payload ─► channel ─► Arrival ─► receive ─► outputs
+images ─► send ─► Payload ─► channel ─► Arrival ─► receive ─► outputs
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,9 @@ from semanticnn_core.tasks.split import SplitModel
 
 SEMANTICNN = "semanticnn"
 """What the codec of the paper is called in a checkpoint, when it has no name of its own."""
-KINDS: dict[str, Callable[[dict], nn.Module]] = {SEMANTICNN: lambda settings: SemanticCodec(CodecConfig.from_dict(settings))}
+KINDS: dict[str, Callable[[dict], nn.Module]] = {
+    SEMANTICNN: lambda settings: SemanticCodec(CodecConfig.from_dict(settings))
+}
 """How the trained part of each kind of system is built from its settings."""
 
 
@@ -44,7 +46,9 @@ class Checkpoint:
     @property
     def codec(self) -> SemanticCodec:
         """The codec named `semanticnn`, or the only system there is."""
-        return self.system(SEMANTICNN if SEMANTICNN in self.systems or len(self.systems) != 1 else next(iter(self.systems)))
+        return self.system(
+            SEMANTICNN if SEMANTICNN in self.systems or len(self.systems) != 1 else next(iter(self.systems))
+        )
 
     def system(self, name: str) -> Any:
         """Return the trained part of a system by name; a CheckpointError says which there are."""
@@ -127,7 +131,10 @@ def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
 
     Another number of classes is a CheckpointError, other names are a warning.
     """
-    known, count = checkpoint.about.get("classes"), checkpoint.about.get("base", checkpoint.model.description)["classes"]
+    known, count = (
+        checkpoint.about.get("classes"),
+        checkpoint.about.get("base", checkpoint.model.description)["classes"],
+    )
     if len(data.classes) != count:
         raise CheckpointError(
             f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {count} apart; "
@@ -143,7 +150,10 @@ def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
 
 
 def save_checkpoint(
-    folder: str | Path, model: SplitModel, systems: Mapping[str, nn.Module] | SemanticCodec | None, about: dict[str, Any]
+    folder: str | Path,
+    model: SplitModel,
+    systems: Mapping[str, nn.Module] | SemanticCodec | None,
+    about: dict[str, Any],
 ) -> None:
     """Write base.safetensors (half precision), SYSTEM.safetensors (float32) for each system, and config.json.
 
@@ -172,6 +182,20 @@ def save_checkpoint(
     with replacing(folder / "config.json") as temporary:
         content = json.dumps({**about, "base": model.description, "systems": kinds}, indent=2, ensure_ascii=False)
         temporary.write_text(content + "\n", encoding="utf-8")
+
+
+def kept_systems(folder: Path, model: SplitModel) -> tuple[dict[str, nn.Module], dict[str, dict]]:
+    """Return the systems that a folder holds for this very network, and what is known of them."""
+    try:
+        there = load_checkpoint(str(folder.resolve()))
+    except CheckpointError:
+        return {}, {}
+    weights = there.model.state_dict()
+    same = there.model.description == model.description and all(
+        torch.equal(weights[name], value.half().float() if value.is_floating_point() else value)
+        for name, value in model.state_dict().items()
+    )
+    return (there.systems, there.about.get("systems", {})) if same else ({}, {})
 
 
 def check_exportable(codec: SemanticCodec) -> None:

@@ -109,6 +109,21 @@ class SplitModel(nn.Module):
         edge = candidate if same else edge
         return SplitModel(self.device_part, edge, self.image_size, self.feature_range, self.description, self.task)
 
+    def with_classes(self, classes: int) -> "SplitModel":
+        """Return the network with outputs for so many classes: itself, or with a new last layer.
+
+        Raises ValueError when the edge part does not end in a linear layer.
+        """
+        last = self.edge_part[-1] if isinstance(self.edge_part, nn.Sequential) else None
+        if self.output_shape == (classes,):
+            return self
+        if not isinstance(last, nn.Linear):
+            raise ValueError("only an edge part that is a Sequential ending in a Linear layer can get another head")
+        head = nn.Linear(last.in_features, classes).to(self.device)
+        described = self.description | ({"classes": classes} if self.description else {})
+        edge = nn.Sequential(*self.edge_part[:-1], head)
+        return SplitModel(self.device_part, edge, self.image_size, self.feature_range, described, self.task)
+
     def half_rounded(self) -> "SplitModel":
         """Round all weights, in place, to the half precision in which they are published; returns the network."""
         return self.half().float()
