@@ -72,17 +72,13 @@ def measure(
         keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
         error = torch.cat(error).double() if error else torch.full((1,), torch.nan)
         if by_image:
-            values = {
-                task.metric: task.per_image(answered, split.columns),
-                "agreement": task.per_image(answered, clean),
-            }
-            values = {name: each.numpy() for name, each in (values | {"feature_mse": error, "bytes": sent}).items()}
-            rows.append(pd.DataFrame({**keys, "image": range(len(split)), **values}))
+            keys["image"] = range(len(split))
+            scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
+            rest = {"feature_mse": error.numpy(), "bytes": sent.numpy()}
         else:
-            scores = {task.metric: task.score(answered, split.columns), "agreement": task.score(answered, clean)}
-            rows.append(
-                pd.DataFrame([{**keys, **scores, "feature_mse": float(error.mean()), "bytes": float(sent.mean())}])
-            )
+            scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
+            rest = {"feature_mse": float(error.mean()), "bytes": float(sent.mean())}
+        rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -107,9 +103,8 @@ def compare_windows(
     Columns window, slice_ratio, share_sent, accuracy, and the gain over the central window: its mean and standard
     error over the images, each compared with itself. The whole code is the same for all windows.
     """
-    slices = [
-        Slice(ratio, window) for ratio in ratios for window in get_args(Window) if ratio < 1 or window == "center"
-    ]
+    first, *others = get_args(Window)
+    slices = [Slice(ratio, window) for ratio in ratios for window in (first, *others) if ratio < 1 or window == first]
     table = sweep([SemanticNN(model, codec, each) for each in slices], split, [BitErrors(ber)], [seed], by_image=True)
     keys = ["slice_ratio", "window", "share_sent"]
     center = table[table["window"] == first].set_index(["slice_ratio", "image"])["accuracy"]
