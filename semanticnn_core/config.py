@@ -42,9 +42,9 @@ class Settings:
             object.__setattr__(self, each.name, value)
             for number in value if isinstance(value, tuple) else (value,):
                 _check_range(each.name, number, each.metadata)
-        self.check()
+        self.check_together()
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Check what concerns several fields at once."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class CodecConfig(Settings):
     dequantizer: Dequantizer = "posterior"
     """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         for name in ("stride", "centers"):
             value = getattr(self, name)
             if value & (value - 1):
@@ -242,7 +242,7 @@ class CodecTrainConfig(TrainConfig):
     temperature: float = setting(2.0, 0.1, 100)
     """Temperature of that divergence."""
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         for name in ("ber", "slice_ratio"):
             low, high = getattr(self, name)
             if low > high:

@@ -37,7 +37,7 @@ class Evaluate(Settings):
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         for name in ("ber", "slice_ratio"):
             if not getattr(self, name):
                 raise ValueError(f"{name} needs at least one value")

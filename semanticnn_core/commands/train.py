@@ -59,7 +59,7 @@ class Train(Settings):
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
 

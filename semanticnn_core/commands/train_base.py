@@ -37,7 +37,7 @@ class TrainBase(Settings):
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         if self.start and self.pretrained:
             raise ValueError("start and pretrained exclude each other: a training starts from one network")
 
