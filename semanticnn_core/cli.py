@@ -7,13 +7,16 @@ import tyro
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
 from semanticnn_core.commands.run import Run
-from semanticnn_core.commands.train import Train, TrainBase
+from semanticnn_core.commands.shared import record
+from semanticnn_core.commands.train import Train
+from semanticnn_core.commands.train_base import TrainBase
 
 COMMANDS = {"run": Run, "train-base": TrainBase, "train": Train, "evaluate": Evaluate, "export": Export}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one line and exit status 2, not in a traceback."""
+    record(sys.argv[1:] if arguments is None else arguments)
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="semanticnn",

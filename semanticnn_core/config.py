@@ -1,6 +1,7 @@
 """Frozen, validated settings: every value a user can give is checked here, by name."""
 
 import math
+import numbers
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +15,12 @@ BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 """Bit error rates behind every mean 'over 0.01–5 %'."""
 UNCOMPRESSED = "uncompressed"
 """What tables call the network that gets the image as it is, without link or codec."""
+
+
+def percent(ber: float) -> str:
+    """Return a rate as people read it: 0.0025 is `0.25 %`."""
+    return f"{100 * ber:.4g} %"
+
 
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
@@ -67,6 +74,8 @@ def _from_plain(value: Any) -> Any:
 
 
 def _checked_type(name: str, value: Any, hint: Any) -> Any:
+    if typing.get_origin(hint) is Annotated:
+        hint = typing.get_args(hint)[0]
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in args:
@@ -82,9 +91,10 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
         return tuple(_checked_type(name, each, arg) for each, arg in zip(value, args, strict=True))
     if origin in (typing.Union, types.UnionType):
         return value if value is None else _checked_type(name, value, args[0])
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
+    kinds = {int: numbers.Integral, float: numbers.Real}  # numpy's and pandas' numbers too
+    if hint in kinds and isinstance(value, kinds[hint]) and not isinstance(value, bool):
+        return hint(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
     return value
 
@@ -96,6 +106,22 @@ def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> N
     if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
         span = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g}]"
         raise ValueError(f"{name} must be {span}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Slice(Settings):
+    """Which part of the code leaves the device; both sides agree on it, the bytes do not say it (section 3.3)."""
+
+    ratio: float = setting(1.0, 1e-9, 1)
+    """Share of the code that is asked for; whole rows and columns are sent, never more than asked."""
+    window: Window = "center"
+    """Where it lies: in the middle, or where the device's table of importance (or the code's energy) says."""
+    progressive: bool = False
+    """Whether pixels leave from the middle of the window outwards, so that a lost tail costs least."""
+
+
+WHOLE = Slice()
+"""The whole code, row by row."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +145,7 @@ class CodecConfig(Settings):
     code_order: CodeOrder = "optimal"
     """Which code word goes to which centre."""
     dequantizer: Dequantizer = "posterior"
-    """What a received symbol becomes: its posterior mean at the told BER, or plainly its centre."""
+    """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
 
     def check(self) -> None:
         for name in ("stride", "centers"):

@@ -1,5 +1,6 @@
-"""What happens to the payload's bits between device and edge."""
+"""What happens to the payload's bytes between device and edge."""
 
-from semanticnn_core.channels.bits import BinarySymmetric
+from semanticnn_core.channels.base import Arrival, Channel, Link, Payload
+from semanticnn_core.channels.bits import BinarySymmetric, BitErrors
 
-__all__ = ["BinarySymmetric"]
+__all__ = ["Arrival", "BinarySymmetric", "BitErrors", "Channel", "Link", "Payload"]

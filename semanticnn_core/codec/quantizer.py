@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from semanticnn_core.channels.bits import SymbolChannel
+from semanticnn_core.channels.base import SymbolChannel
 from semanticnn_core.codec.code_order import hamming_distances, order_by_name
 
 
@@ -105,7 +105,8 @@ class SoftQuantizer(nn.Module):
         mean = (self.transition(channel.ber) @ values[..., None]).expand(len(x), -1, -1)  # (B, n, 1)
         expected = (soft @ mean).reshape(x.shape)
         sampled = values.expand(len(x), -1).gather(1, received.flatten(1)).reshape(x.shape)
-        return expected + (sampled - expected).detach(), index, self.soft_occupancy(x)
+        occupancy = self.soft_occupancy(x)
+        return expected + (sampled - expected).detach(), index, _shared(occupancy) if self.training else occupancy
 
     @torch.no_grad()
     def fit_centers(self, x: Tensor) -> None:
@@ -116,4 +117,13 @@ class SoftQuantizer(nn.Module):
 
     def _count(self, index: Tensor, momentum: float = 0.02) -> None:
         share = torch.bincount(index.flatten(), minlength=len(self.prior)).to(self.prior) / index.numel()
-        self.prior.lerp_(share, momentum)
+        self.prior.lerp_(_shared(share), momentum)
+
+
+def _shared(mean: Tensor) -> Tensor:
+    """Average a statistic of a batch over the processes that share it, with gradient."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return mean
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(mean) / torch.distributed.get_world_size()

@@ -27,7 +27,12 @@ def protect(numbers: Tensor) -> Tensor:
     return pack(WORDS[numbers.cpu().long()].byte(), 1).to(numbers.device)
 
 
-def recover(received: Tensor) -> Tensor:
-    """Return the numbers int64 (B,) whose code words are nearest to bytes uint8 (B, 2); the smaller of equals."""
-    bits = unpack(received.cpu(), 1, 16).long()
-    return (bits[:, None] != WORDS).sum(2).argmin(1).to(received.device)
+def recover(received: Tensor, present: Tensor | None = None) -> Tensor:
+    """Return the numbers int64 (B,) whose code words are nearest to bytes uint8 (B, 2); the smaller of equals.
+
+    present: which bytes arrived, bool (B, 2); only their bits are compared.
+    """
+    different = unpack(received.cpu(), 1, 16).long()[:, None] != WORDS
+    if present is not None:
+        different &= present.cpu().repeat_interleave(8, 1)[:, None]
+    return different.sum(2).argmin(1).to(received.device)

@@ -4,27 +4,29 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from semanticnn_core.commands.shared import codec_of, this_command
-from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Window
+from semanticnn_core.commands.shared import this_command
+from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Settings, Slice, Window, setting
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Settings):
     """Measure a checkpoint on its test split over bit error rates, slice ratios and channel seeds."""
 
     checkpoint: str = DEFAULT_CHECKPOINT
     """Checkpoint folder or name."""
+    system: str = "semanticnn"
+    """Which of the checkpoint's systems."""
     dataset: str | None = None
     """Data set to test on; the one it was trained on when left out."""
-    ber: tuple[float, ...] = BER_GRID
+    ber: tuple[float, ...] = setting(BER_GRID, 0, 0.5)
     """Bit error rates, fractions in [0, 0.5]."""
-    slice_ratio: tuple[float, ...] = (1.0,)
+    slice_ratio: tuple[float, ...] = setting((1.0,), 1e-9, 1)
     """Shares of the code that are sent, in (0, 1]."""
     window: Window = "center"
     """Where that part lies: in the middle, or where the device's table of importance (or energy) says."""
-    seeds: int = 3
+    seeds: int = setting(3, 1, 10_000)
     """Number of channel seeds."""
-    limit: int | None = None
+    limit: int | None = setting(None, 1)
     """Use only that many test images."""
     json: bool = False
     """Print one JSON object and nothing else."""
@@ -35,41 +37,32 @@ class Evaluate:
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
-    def __post_init__(self) -> None:
-        for name, low, high in (("ber", 0.0, 0.5), ("slice_ratio", 1e-9, 1.0)):
+    def check(self) -> None:
+        for name in ("ber", "slice_ratio"):
             if not getattr(self, name):
                 raise ValueError(f"{name} needs at least one value")
-            for value in getattr(self, name):
-                if not low <= value <= high:
-                    raise ValueError(
-                        f"{name} must be in {'(0, 1]' if name == 'slice_ratio' else '[0, 0.5]'}, got {value:g}"
-                    )
-        for name in ("seeds", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.name or self.name == UNCOMPRESSED:
             raise ValueError(f"name must be one of its own and not {UNCOMPRESSED!r}, got {self.name!r}")
 
     def __call__(self) -> None:
-        from semanticnn_core.datasets import load_dataset
+        from semanticnn_core.channels import BitErrors
         from semanticnn_core.evaluation import byte_counts, summarize, sweep
         from semanticnn_core.evaluation.publish import add_results, check_results, sizes_in_words
-        from semanticnn_core.systems import load_checkpoint, matching
-        from semanticnn_core.tasks import clean_accuracy
+        from semanticnn_core.systems import SemanticNN, open_checkpoint
 
-        checkpoint = load_checkpoint(self.checkpoint, self.data_root)
-        model, codec = checkpoint.model, codec_of(checkpoint)
-        name = self.dataset or checkpoint.about["dataset"]
-        data = matching(load_dataset(name, self.data_root, model.image_size), checkpoint)
+        checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
+        model, codec = checkpoint.model, checkpoint.system(self.system)
         test = data.test.take(self.limit)
-        clean = clean_accuracy(model, test)
+        clean = model.score(test)
         if self.out is not None:
             check_results(self.out, clean, len(test))
-        sizes = byte_counts(model, codec, max(self.slice_ratio), self.window)
-        table = sweep(model, codec, test, self.ber, self.slice_ratio, self.seeds, self.name, self.window)
+        slices = [Slice(ratio, self.window) for ratio in self.slice_ratio]
+        sizes = byte_counts(model, codec, max(slices, key=lambda each: each.ratio))
+        systems = [SemanticNN(model, codec, each, self.name) for each in slices]
+        table = sweep(systems, test, [BitErrors(ber) for ber in self.ber], self.seeds)
         if self.out is not None:
-            commands = [*checkpoint.about.get("commands", []), this_command()]
+            own = checkpoint.about.get("systems", {}).get(self.system, {})
+            commands = [*checkpoint.about.get("commands", []), *own.get("commands", []), this_command()]
             add_results(self.out, table, clean, len(test), sizes["image_bytes"], commands)
         if self.json:
             keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.commands.shared import codec_of
-from semanticnn_core.config import DEFAULT_CHECKPOINT
+from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, Slice, setting
 
 VECTORS = 4
 """Test images that travel with a project."""
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Settings):
     """Write a codec's device side as a C project for STM32 boards, with ONNX and test vectors."""
 
     out: Path
     """Folder to write."""
     checkpoint: str = DEFAULT_CHECKPOINT
     """Checkpoint folder or name."""
-    slice_ratio: float = 1.0
+    system: str = "semanticnn"
+    """Which of the checkpoint's systems."""
+    slice_ratio: float = setting(1.0, 1e-9, 1)
     """Share of the code that is sent, in (0, 1]."""
     window: Literal["center", "importance"] = "center"
     """Where that part lies: in the middle, or where the device's table of importance says."""
@@ -29,7 +30,7 @@ class Export:
     """Compile it, run it on an emulated Cortex-M, compare all bytes, and print one JSON object and nothing else."""
     core: Literal["m7", "m4", "m3"] = "m7"
     """The Cortex-M of the check."""
-    images: int = 20
+    images: int = setting(20, 1)
     """Test images of the check."""
     force: bool = False
     """Replace an earlier project in that folder."""
@@ -38,27 +39,18 @@ class Export:
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
-    def __post_init__(self) -> None:
-        if not 0 < self.slice_ratio <= 1:
-            raise ValueError(f"slice_ratio must be in (0, 1], got {self.slice_ratio:g}")
-        if self.images < 1:
-            raise ValueError(f"images must be at least 1, got {self.images}")
-
     def __call__(self) -> None:
-        from semanticnn_core.datasets import load_dataset
         from semanticnn_core.stm32.check import check_project
         from semanticnn_core.stm32.project import write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
-        from semanticnn_core.systems import load_checkpoint, matching
+        from semanticnn_core.systems import open_checkpoint
 
-        checkpoint = load_checkpoint(self.checkpoint, self.data_root)
-        model, codec = checkpoint.model, codec_of(checkpoint)
-        name = self.dataset or checkpoint.about["dataset"]
-        data = matching(load_dataset(name, self.data_root, model.image_size), checkpoint)
+        checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
+        model, codec = checkpoint.model, checkpoint.system(self.system)
         calibration = data.train.first(CALIBRATION_IMAGES)["image"]
         encoder = quantize_encoder(model, codec, calibration)
-        firmware = Firmware(encoder, codec, model.feature_shape, self.slice_ratio, self.window)
+        firmware = Firmware(encoder, codec, model.feature_shape, Slice(self.slice_ratio, self.window))
         test = data.test.first(max(self.images, VECTORS))["image"]
         about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px from {data.name}."
         write_project(firmware, self.out, model, test[:VECTORS], about, self.force, calibration)

@@ -1,25 +1,21 @@
 """What several commands need."""
 
 import shlex
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
 
-if TYPE_CHECKING:
-    from semanticnn_core.codec import SemanticCodec
-    from semanticnn_core.systems.checkpoints import Checkpoint
+_arguments: list[str] = []
 
 
-def codec_of(checkpoint: "Checkpoint") -> "SemanticCodec":
-    """Return a checkpoint's codec; refuse one that has none."""
-    if checkpoint.codec is None:
-        name = checkpoint.name
-        raise ValueError(f"checkpoint {name} has no codec; make one: semanticnn train --checkpoint {name}")
-    return checkpoint.codec
+def record(arguments: Sequence[str]) -> None:
+    """Remember the words that the command was given, for `this_command`."""
+    _arguments[:] = arguments
 
 
 def this_command() -> str:
     """Return the running command as anybody would give it: without where the data lie here, or that it was resumed."""
-    words, kept = iter(sys.argv[1:]), []
+    words, kept = iter(_arguments), []
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
         if option == "--data-root" and "=" not in word:
@@ -27,3 +23,9 @@ def this_command() -> str:
         elif option not in ("--data-root", "--resume"):
             kept.append(word)
     return shlex.join(["semanticnn", *kept])
+
+
+def state_folder(out: Path, stage: str) -> Path:
+    """Return where a training keeps what it needs to resume: under runs/, one folder for each folder to publish."""
+    out = out.resolve()
+    return Path("runs/training") / f"{out.name}-{crc32(str(out).encode()):08x}" / stage

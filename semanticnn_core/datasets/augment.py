@@ -5,16 +5,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.config import TrainConfig
+from semanticnn_core.draws import Draws
 
 
-def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, config: TrainConfig, draws: Draws) -> Tensor:
     """Shift, mirror, re-light, coarsen and disturb images as far as the settings say; uint8 (B, 3, H, W) in and out."""
     if not (config.shift or config.flip or config.jitter or config.coarse > 1 or config.noise):
         return images
     n, _, height, width = images.shape
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(n, *shape, generator=generator, device=generator.device).to(images.device)
+        return draws.uniform(n, *shape).to(images.device)
 
     def shifted(length: int) -> Tensor:  # (B, length): reflected source index of every row or column
         offset = ((uniform(1) * 2 - 1) * (min(config.shift, length - 1) + 0.5)).round()
@@ -22,7 +23,7 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         return torch.where(index >= length, 2 * (length - 1) - index, index)
 
     def shrunken(most: float) -> tuple[int, int]:  # height and width over a factor of 1 to most, one for all
-        factor = most ** float(torch.rand((), generator=generator, device=generator.device)) if most > 1 else 1
+        factor = most ** float(draws.shared()) if most > 1 else 1
         return max(round(height / factor), 1), max(round(width / factor), 1)
 
     rows, columns = shifted(height), shifted(width)
@@ -37,7 +38,7 @@ def augment(images: Tensor, config: TrainConfig, generator: torch.Generator) -> 
         small = F.interpolate(images, shrunken(config.coarse), mode="bilinear", antialias=True)
         images = torch.where(uniform(1, 1, 1) < 0.5, F.interpolate(small, (height, width), mode="bilinear"), images)
     if config.noise:
-        noise = torch.randn(n, 3, *shrunken(config.grain), generator=generator, device=generator.device).to(images)
+        noise = draws.normal(n, 3, *shrunken(config.grain)).to(images)
         noise = F.interpolate(noise, (height, width))  # a grain fills a pixel or several
         images = images + config.noise * uniform(1, 1, 1) ** 2 * noise
     return images.clamp(0, 255).round().byte()

@@ -123,15 +123,13 @@ def collate(items: Sequence[Batch]) -> Batch:
     return batch
 
 
-def moved(batch: Mapping[str, Any], device: torch.device | str) -> Batch:
-    """Return a batch whose tensors are on a device."""
-    return {name: _moved(column, device) for name, column in batch.items()}
-
-
-def _moved(column: Any, device: torch.device | str) -> Any:
-    if isinstance(column, Tensor):
-        return column.to(device)
-    return [_moved(each, device) for each in column] if isinstance(column, list) else column
+def moved(value: Any, device: torch.device | str) -> Any:
+    """Return a batch, or anything made of tensors, with its tensors on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: moved(each, device) for name, each in value.items()}
+    return type(value)(moved(each, device) for each in value) if isinstance(value, list | tuple) else value
 
 
 def _picked(column: Column, index: Tensor) -> Any:

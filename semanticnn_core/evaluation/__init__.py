@@ -1,5 +1,5 @@
-"""Measuring: sweeps over error rate, slice ratio and seed."""
+"""Measuring: sweeps over systems, links and seeds."""
 
-from semanticnn_core.evaluation.sweep import byte_counts, measure, summarize, sweep
+from semanticnn_core.evaluation.sweep import byte_counts, summarize, sweep
 
-__all__ = ["byte_counts", "measure", "summarize", "sweep"]
+__all__ = ["byte_counts", "summarize", "sweep"]

@@ -1,120 +1,124 @@
-"""Accuracy over bit error rate × slice ratio × channel seed, as one tidy table."""
+"""Systems × links × channel seeds, as one tidy table. A batch is sent once, then crosses every channel."""
 
-from collections.abc import Iterable, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
 
 import pandas as pd
 import torch
-from torch import Tensor
+from tqdm.auto import tqdm
 
-from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.channels.base import Link
+from semanticnn_core.channels.bits import BitErrors
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.codec.slicing import share_sent
-from semanticnn_core.config import Window
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.config import WHOLE, Slice, Window
+from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.semanticnn import SemanticNN
-from semanticnn_core.tasks.classification import clean_logits
+from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
 
-BATCH = 250
+
+def sweep(
+    systems: Iterable[OffloadSystem],
+    split: Split,
+    links: Iterable[Link],
+    seeds: int | Sequence[int] = 3,
+    by_image: bool = False,
+    map: Callable[..., Iterable] = map,
+) -> pd.DataFrame:
+    """Measure systems over links; one row a system, link and channel seed.
+
+    Columns: system, the link's settings (ber), the system's settings (slice_ratio, window, share_sent), seed, the
+    task's metric (accuracy), agreement: the same metric against what the uncompressed network answers, feature_mse
+    where a feature is sent, bytes: the mean that left for an image.
+    seeds: how many, or which. The same seed gives all systems of one payload length the same errors.
+    by_image: one row an image instead, with its number in the column image; for tasks whose score is a mean.
+    map: measures the systems; any function like Python's own.
+    """
+    systems, links = list(systems), list(links)
+    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not (systems and links and seeds):
+        raise ValueError(f"a sweep needs systems, links and seeds; got {len(systems)}, {len(links)}, {len(seeds)}")
+    same = ([each] * len(systems) for each in (split, links, seeds, by_image))
+    return pd.concat(map(measure, systems, *same), ignore_index=True)
 
 
 @torch.no_grad()
 def measure(
-    system: OffloadSystem, model: SplitModel, split: ImageSplit, ber: float, seed: int, clean: Tensor | None = None
-) -> dict[str, float]:
-    """Send a whole split through one channel; returns accuracy, agreement, feature_mse and bytes per image.
-
-    agreement: share of the images for which the edge answers what the uncompressed network `model` answers.
-    clean: those answers, when they are known already, int64 (N,).
-    """
-    channel = BinarySymmetric(ber, seed)
-    clean = clean_logits(model, split).argmax(1) if clean is None else clean
-    with evaluating(model):
-        return _measured(system, model, split, channel, clean)
-
-
-def _measured(
-    system: OffloadSystem, model: SplitModel, split: ImageSplit, channel: BinarySymmetric, clean: Tensor
-) -> dict[str, float]:
-    sums = dict.fromkeys(("accuracy", "agreement", "feature_mse", "bytes"), 0.0)
-    for index in torch.arange(len(split)).split(BATCH):
-        images = split.__getitems__(index)["image"].to(model.place)
-        offload = system.infer(images, channel)
-        answer = offload.outputs.argmax(1).cpu()
-        sums["accuracy"] += float((answer == split.labels[index]).sum())
-        sums["agreement"] += float((answer == clean[index]).sum())
-        sums["bytes"] += float(offload.bytes_sent.sum())
-        if offload.feature is not None:
-            error = offload.feature - model.device(images)
-            sums["feature_mse"] += float((error**2).mean()) * len(index)
-    return {name: value / len(split) for name, value in sums.items()}
-
-
-def sweep(
-    model: SplitModel,
-    codec: SemanticCodec,
-    split: ImageSplit,
-    bers: Iterable[float],
-    slice_ratios: Iterable[float] = (1.0,),
-    seeds: int = 3,
-    name: str = "SemanticNN",
-    window: Window = "center",
+    system: OffloadSystem, split: Split, links: Sequence[Link], seeds: Sequence[int], by_image: bool = False
 ) -> pd.DataFrame:
-    """Measure a codec over a grid; one row a point: system, ber, slice_ratio, window, share_sent, seed, and measures.
+    """Return the rows of one system, links × seeds (× images)."""
+    model, device = system.model, system.model.device
+    points = [(link, seed, link.channel(seed)) for link in links for seed in seeds]
+    outputs, errors, clean, sent = [[] for _ in points], [[] for _ in points], [], []
+    bar = tqdm(total=len(split) * len(points), desc=system.name, unit="img", leave=False, disable=None)
+    with evaluating(model), bar:
+        for index, batch in split.batches(device=device):
+            payload = system.send(batch["image"])
+            sent.append(payload.length)
+            feature = payload.local.get("feature")
+            clean.append(moved(model(batch["image"]) if feature is None else model.edge_part(feature), "cpu"))
+            for point, (_, _, channel) in enumerate(points):
+                received = system.receive(channel(payload))
+                outputs[point].append(moved(received.outputs, "cpu"))
+                if received.feature is not None and feature is not None:
+                    errors[point].append((received.feature - feature).square().flatten(1).mean(1).cpu())
+                bar.update(len(index))
+    clean = model.task.answers(joined(clean))
+    rows = []
+    sent = torch.cat(sent).double()
+    for (link, seed, _), parts, error in zip(points, outputs, errors, strict=True):
+        answered, task = joined(parts), model.task
+        keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
+        error = torch.cat(error).double() if error else torch.full((1,), torch.nan)
+        if by_image:
+            keys["image"] = range(len(split))
+            scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
+            rest = {"feature_mse": error.numpy(), "bytes": sent.numpy()}
+        else:
+            scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
+            rest = {"feature_mse": float(error.mean()), "bytes": float(sent.mean())}
+        rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
+    return pd.concat(rows, ignore_index=True)
 
-    bers: bit error rates in [0, 0.5]; slice_ratios in (0, 1]; seeds: how many channel seeds, at least 1; window: where
-    the part that is sent lies.
-    """
-    if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
-    code, bers = codec.code_shape(model.feature_shape), tuple(bers)
-    clean = clean_logits(model, split).argmax(1)
-    tables = []
-    for slice_ratio in slice_ratios:
-        table = sweep_systems([SemanticNN(model, codec, slice_ratio, name, window)], model, split, bers, seeds, clean)
-        table.insert(2, "slice_ratio", slice_ratio)
-        table.insert(3, "window", window)
-        table.insert(4, "share_sent", share_sent(code[1], code[2], slice_ratio))
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
 
-
-def sweep_systems(
-    systems: Iterable[OffloadSystem],
-    model: SplitModel,
-    split: ImageSplit,
-    bers: Iterable[float],
-    seeds: int = 3,
-    clean: Tensor | None = None,
+def summarize(
+    table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_ratio", "window"), metric: str = "accuracy"
 ) -> pd.DataFrame:
-    """Measure systems over bit error rates and channel seeds; one row a point: system, ber, seed, and measures.
-
-    The same seed gives all systems of one payload length the same flips. clean: see `measure`.
-    """
-    clean = clean_logits(model, split).argmax(1) if clean is None else clean
-    return pd.DataFrame(
-        {"system": system.name, "ber": ber, "seed": seed} | measure(system, model, split, ber, seed, clean)
-        for system, ber, seed in product(systems, tuple(bers), range(seeds))
-    )
-
-
-def summarize(table: pd.DataFrame, by: Sequence[str] = ("system", "ber", "slice_ratio", "window")) -> pd.DataFrame:
-    """Return mean and standard deviation over the seeds of accuracy, agreement and feature_mse, with bytes."""
+    """Return mean and standard deviation over the seeds of the metric, with agreement, feature_mse and bytes."""
     return table.groupby(list(by), as_index=False).agg(
-        accuracy=("accuracy", "mean"),
-        accuracy_std=("accuracy", "std"),
+        **{metric: (metric, "mean"), f"{metric}_std": (metric, "std")},
         agreement=("agreement", "mean"),
         feature_mse=("feature_mse", "mean"),
         bytes=("bytes", "mean"),
-        seeds=("accuracy", "size"),
+        seeds=(metric, "size"),
     )
 
 
-def byte_counts(
-    model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
-) -> dict[str, float]:
+def compare_windows(
+    model: SplitModel, codec: SemanticCodec, split: Split, ratios: Sequence[float], ber: float = 0.01, seed: int = 0
+) -> pd.DataFrame:
+    """Send a split through every window; one row a window and ratio, for `draw_windows`.
+
+    Columns window, slice_ratio, share_sent, accuracy, and the gain over the central window: its mean and standard
+    error over the images, each compared with itself. The whole code is the same for all windows.
+    """
+    first, *others = get_args(Window)
+    slices = [Slice(ratio, window) for ratio in ratios for window in (first, *others) if ratio < 1 or window == first]
+    table = sweep([SemanticNN(model, codec, each) for each in slices], split, [BitErrors(ber)], [seed], by_image=True)
+    keys = ["slice_ratio", "window", "share_sent"]
+    center = table[table["window"] == first].set_index(["slice_ratio", "image"])["accuracy"]
+    pairs = pd.MultiIndex.from_frame(table[["slice_ratio", "image"]])
+    table = table.assign(gain=table["accuracy"].to_numpy() - center.loc[pairs].to_numpy())
+    means = table.groupby(keys, sort=False).agg(
+        accuracy=("accuracy", "mean"), gain=("gain", "mean"), standard_error=("gain", "sem")
+    )
+    whole = means.reset_index()
+    rest = [whole[whole["slice_ratio"] == 1].assign(window=window) for window in others]
+    return pd.concat([whole, *rest], ignore_index=True)
+
+
+def byte_counts(model: SplitModel, codec: SemanticCodec, slice: Slice = WHOLE) -> dict[str, float]:
     """Return the bytes of image, feature and payload in both conventions, and how many times smaller it is.
 
     `*_float_*` counts 32-bit floats, as the paper's Table 1 does; the others count 8 bits a value.
@@ -122,7 +126,7 @@ def byte_counts(
     image = 3 * model.image_size**2
     channels, height, width = model.feature_shape
     feature = channels * height * width
-    payload = codec.payload_bytes(model.feature_shape, slice_ratio, window)
+    payload = codec.payload_bytes(model.feature_shape, slice)
     return {
         "payload_bytes": payload,
         "image_bytes": image,

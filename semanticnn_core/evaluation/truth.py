@@ -8,15 +8,16 @@ guide; the edge network judges it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.datasets.base import Split
 from semanticnn_core.explain.attribution import METHODS, Level, attribute
-from semanticnn_core.systems.base import OffloadSystem
+from semanticnn_core.systems.base import OffloadSystem, offload
 from semanticnn_core.tasks.split import SplitModel
 
 TRUTH = ("pointing", "inside", "ratio")
@@ -36,7 +37,7 @@ RADIUS = 0.05
 
 def measure_explanations(
     model: SplitModel,
-    split: ImageSplit,
+    split: Split,
     systems: Sequence[OffloadSystem] = (),
     ber: float = 0.01,
     methods: Sequence[str] = (*METHODS, RANDOM),
@@ -59,7 +60,7 @@ def measure_explanations(
         for each in chosen:
             if each not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {each!r}")
-    edge = model.folded().edge
+    edge = model.folded().edge_part
     networks = {"edge": edge} if guides is None else {name: _guide(name, each, model) for name, each in guides.items()}
     frames = []
     for index, name, feature, items in _features(model, split, systems, ber, seed):
@@ -82,6 +83,35 @@ def summarize_explanations(
     return table.groupby(list(by), as_index=False, sort=False).agg(
         mean=("value", "mean"), standard_error=("value", "sem"), median=("value", "median"), images=("value", "size")
     )
+
+
+def common_images(table: pd.DataFrame, by: str = "feature") -> pd.DataFrame:
+    """Keep rows of `measure_explanations` whose image counts at every value of column `by`: the same images for all."""
+    values = table.groupby(["guide", "level", "method", "metric", "image"])[by].transform("nunique")
+    return table[values == table[by].nunique()]
+
+
+def map_likeness(first: Tensor, second: Tensor) -> tuple[float, float]:
+    """Return how maps (B, h, w) correlate with their partners, and with another image's: the mean over the images.
+
+    The second number is what maps have in common that knew nothing of the image.
+    """
+    first, second = (F.normalize(maps.flatten(1) - maps.flatten(1).mean(1, keepdim=True)) for maps in (first, second))
+    return tuple(float((first * second.roll(shift, 0)).sum(1).mean()) for shift in (0, 1))
+
+
+def masking_table(
+    network: nn.Module, feature: Tensor, label: Tensor, maps: Mapping[str, Tensor], steps: int = 16
+) -> pd.DataFrame:
+    """Return both curves of several maps: method, kind ("deletion", "insertion"), share (0–1), image, probability."""
+    frames = []
+    for method, scores in maps.items():
+        for kind in ("deletion", "insertion"):
+            curve = masking_curve(network, feature, label, scores, kind == "insertion", steps)
+            table = pd.DataFrame(curve.cpu().numpy(), columns=np.linspace(0, 1, steps + 1))
+            table = table.rename_axis("image").reset_index().melt("image", var_name="share", value_name="probability")
+            frames.append(table.assign(method=method, kind=kind))
+    return pd.concat(frames, ignore_index=True).astype({"share": float})
 
 
 def explain_by(
@@ -109,8 +139,8 @@ def inside_share(scores: Tensor, mask: Tensor) -> Tensor:
 def pointing_game(scores: Tensor, box: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Return 1.0 where the middle of the pixel of largest score (B, H, W) lies in the box (B, 4) of image pixels."""
     height, width = scores.shape[1:]
-    place = scores.flatten(1).argmax(1)
-    y, x = (place // width + 0.5) * image_size[0] / height, (place % width + 0.5) * image_size[1] / width
+    top = scores.flatten(1).argmax(1)
+    y, x = (top // width + 0.5) * image_size[0] / height, (top % width + 0.5) * image_size[1] / width
     x0, y0, x1, y1 = box.T
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).double()
 
@@ -160,9 +190,9 @@ def _infidelity(
 ) -> Tensor:
     from captum.metrics import infidelity
 
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     return infidelity(
-        lambda mask, feature: network(_fast(feature * mask)), lambda mask: _removed(mask, dice),
+        lambda mask, feature: network(_fast(feature * mask)), lambda mask: _removed(mask, generator),
         torch.ones_like(units), units, target=label, additional_forward_args=feature, normalize=normalize,
         n_perturb_samples=REMOVALS, max_examples_per_batch=_together(len(units), REMOVALS),
     )  # fmt: skip
@@ -180,7 +210,7 @@ def max_sensitivity(
 
     batch, channels, height, width = feature.shape
     mask = feature.new_ones(batch, 1, height, width) if level == "pixel" else feature.new_ones(batch, channels, 1, 1)
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def masked(mask: Tensor | tuple[Tensor]) -> tuple[Tensor]:  # captum gives a tuple once, and always wants one
         mask = mask[0] if isinstance(mask, tuple) else mask
@@ -188,7 +218,7 @@ def max_sensitivity(
         return (explain(_fast(feature.repeat_interleave(times, 0) * mask), label.repeat_interleave(times)),)
 
     def shake(mask: Tensor) -> Tensor:
-        return mask + RADIUS * (2 * torch.rand(mask.shape, generator=dice).to(mask) - 1)
+        return mask + RADIUS * (2 * torch.rand(mask.shape, generator=generator).to(mask) - 1)
 
     return sensitivity_max(
         masked, mask, shake, n_perturb_samples=JITTERS, max_examples_per_batch=_together(batch, JITTERS)
@@ -232,16 +262,15 @@ class _Judge:
 
 
 def _features(
-    model: SplitModel, split: ImageSplit, systems: Sequence[OffloadSystem], ber: float, seed: int
+    model: SplitModel, split: Split, systems: Sequence[OffloadSystem], ber: float, seed: int
 ) -> Iterator[tuple[Tensor, str, Tensor, dict[str, Tensor]]]:
     """Yield (image numbers, name, feature, items) of every batch, for the clean feature and each system's."""
     channels = {system.name: BinarySymmetric(ber, seed) for system in systems}
-    for index in torch.arange(len(split)).split(BATCH):
-        items = {name: value.to(model.place) for name, value in split.__getitems__(index.tolist()).items()}
+    for index, items in split.batches(BATCH, model.device):
         with torch.no_grad():
-            yield index, "clean", model.device(items["image"]), items
+            yield index, "clean", model.device_part(items["image"]), items
         for system in systems:
-            feature = system.infer(items["image"], channels[system.name]).feature
+            feature = offload(system, items["image"], channels[system.name]).received.feature
             if feature is None:
                 raise ValueError(f"{system.name} sends no feature, so there is nothing to explain in it")
             yield index, system.name, feature, items
@@ -252,7 +281,7 @@ def _guide(name: str, guide: nn.Module, model: SplitModel) -> nn.Module:
         return guide
     if guide.feature_shape != model.feature_shape:
         raise ValueError(f"guide {name!r} reads a feature {guide.feature_shape}, but this one is {model.feature_shape}")
-    return guide.folded().edge
+    return guide.folded().edge_part
 
 
 @torch.no_grad()
@@ -293,7 +322,7 @@ def _removed(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     for length in (height, width):
         size = ((1 / 8 + 3 / 8 * torch.rand(count, 1, generator=generator)) * length).round().clamp_min(1)
         start = (torch.rand(count, 1, generator=generator) * (length - size + 1)).floor()
-        place = torch.arange(length)
-        sides.append((place >= start) & (place < start + size))
+        line = torch.arange(length)
+        sides.append((line >= start) & (line < start + size))
     removed = (sides[0][:, :, None] & sides[1][:, None, :])[:, None].to(mask)
     return removed, mask - removed

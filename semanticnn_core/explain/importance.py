@@ -7,17 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.datasets.base import Split
 from semanticnn_core.explain.attribution import attribute
 from semanticnn_core.tasks.split import SplitModel
 
 LARGEST = 127
 """Largest entry of the table: int8."""
-BATCH = 250
 
 
 def fit_importance(
-    codec: SemanticCodec, model: SplitModel, split: ImageSplit, images: int = 2000, guide: nn.Module | None = None
+    codec: SemanticCodec, model: SplitModel, split: Split, images: int = 2000, guide: nn.Module | None = None
 ) -> None:
     """Fit the codec's table of importance, in place, to attribution maps of images.
 
@@ -28,7 +27,8 @@ def fit_importance(
     """
     square = product = 0.0
     for index, wanted in _pairs(codec, model, split.take(images), guide):
-        onehot = F.one_hot(index.cpu(), codec.config.centers).flatten(0, 2).flatten(1).double()  # (B·H·W, K·n)
+        pixels = index.cpu().permute(0, 2, 3, 1)
+        onehot = F.one_hot(pixels, codec.config.centers).flatten(0, 2).flatten(1).double()  # (B·H·W, K·n)
         square = square + onehot.T @ onehot
         product = product + onehot.T @ wanted.flatten()
     ridge = 1e-4 * square.diagonal().mean() * torch.eye(len(square), device=square.device, dtype=square.dtype)
@@ -40,7 +40,7 @@ def fit_importance(
 
 
 def importance_agreement(
-    codec: SemanticCodec, model: SplitModel, split: ImageSplit, images: int = 500, guide: nn.Module | None = None
+    codec: SemanticCodec, model: SplitModel, split: Split, images: int = 500, guide: nn.Module | None = None
 ) -> float:
     """Return the correlation, over the code pixels of images, between the device's map and the attribution map."""
     pairs = [
@@ -51,16 +51,15 @@ def importance_agreement(
 
 
 def _pairs(
-    codec: SemanticCodec, model: SplitModel, split: ImageSplit, guide: nn.Module | None
+    codec: SemanticCodec, model: SplitModel, split: Split, guide: nn.Module | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield indices int64 (B, H, W, K) with the importance each pixel should have, float64 (B, H, W)."""
-    guide = guide or model.folded().edge
-    for batch in torch.arange(len(split)).split(BATCH):
-        items = split.__getitems__(batch.tolist())
+    """Yield indices int64 (B, K, H, W) with the importance each pixel should have, float64 (B, H, W)."""
+    guide = guide or model.folded().edge_part
+    for _, batch in split.batches(device=model.device):
         with torch.no_grad():
-            feature = model.device(items["image"].to(model.place))
-            index = codec.quantizer.assign(codec.encoder(feature)).permute(0, 2, 3, 1)
-        scores = attribute(guide, feature, items["label"].to(model.place), steps=8).scores
+            feature = model.device_part(batch["image"])
+            index = codec.quantizer.assign(codec.encoder(feature))
+        scores = attribute(guide, feature, batch["label"], steps=8).scores
         scores = scores.clamp_min(0).cpu().double()  # not every accelerator has float64
-        pooled = F.adaptive_avg_pool2d(scores[:, None], index.shape[1:3])[:, 0]
+        pooled = F.adaptive_avg_pool2d(scores[:, None], index.shape[2:])[:, 0]
         yield index, pooled / pooled.mean((1, 2), keepdim=True).clamp_min(1e-12)

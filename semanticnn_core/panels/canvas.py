@@ -8,8 +8,8 @@ import traitlets
 from matplotlib.colors import to_rgb
 from torch import Tensor
 
+from semanticnn_core.systems.journey import Journey
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid
-from semanticnn_core.viz.probes import Journey
 from semanticnn_core.viz.style import SEQUENTIAL
 
 BYTES_PER_ROW = 16

@@ -1,20 +1,21 @@
 """Live panels: move the bit error rate and see what becomes of a feature, a payload and an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.codec.slicing import share_sent
-from semanticnn_core.config import Window
+from semanticnn_core.config import WHOLE, Slice, percent
 from semanticnn_core.panels import in_pairs, slider_look
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored, colored_bits, pixels
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems.journey import Journey, follow
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.figures import top_classes
-from semanticnn_core.viz.probes import Journey, busiest_channels, send
-from semanticnn_core.viz.style import COLORS, DIVERGING, percent
+from semanticnn_core.viz.figures import busiest_channels, top_classes
+from semanticnn_core.viz.style import COLORS, DIVERGING
 
 _DECADE = (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8)
 BER_STOPS = (0.0, *(round(step * ten, 9) for ten in (1e-4, 1e-3, 0.01) for step in _DECADE), 0.1, 0.125, 0.16, 0.2)
@@ -34,20 +35,15 @@ def ratio_stops(model: SplitModel, codec: SemanticCodec, slice_ratio: float) -> 
     """
     shares: dict[float, float] = {}
     for ratio in (slice_ratio, 1.0, 0.8, 0.5, 0.3, 0.2, 0.1, 0.4, 0.6, 0.7, 0.9):
-        shares.setdefault(share_of_code(model, codec, ratio), ratio)
+        shares.setdefault(codec.windows(model.feature_shape, Slice(ratio)).share_sent, ratio)
     return [(f"{ratio:g}", ratio) for ratio in sorted(shares.values())]
-
-
-def share_of_code(model: SplitModel, codec: SemanticCodec, slice_ratio: float) -> float:
-    """Return the share of a code that a slice ratio really sends: whole rows and columns are never more than asked."""
-    return share_sent(*codec.code_shape(model.feature_shape)[1:], slice_ratio)
 
 
 class _LinkPanel(widgets.VBox):
     """Sliders for error rate, channel seed and image around one `Journey`; subclasses show it."""
 
-    def __init__(self, model: SplitModel, codec: SemanticCodec, images: Tensor, ber: float) -> None:
-        self.model, self.codec, self.pictures = model, codec, images
+    def __init__(self, system: SemanticNN, images: Tensor, ber: float) -> None:
+        self.system, self.pictures = system, images
         self.ber = ber_slider(ber)
         self.seed = widgets.IntSlider(0, 0, 20, description="channel seed", **slider_look())
         self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **slider_look())
@@ -67,13 +63,13 @@ class _LinkPanel(widgets.VBox):
 class FeaturePanel(_LinkPanel):
     """Notebook 02: one channel of the feature as sent and as received, and where the difference lies."""
 
-    def __init__(self, model: SplitModel, codec: SemanticCodec, images: Tensor, ber: float = 0.05) -> None:
-        super().__init__(model, codec, images, ber)
-        features = model.device(images)
+    def __init__(self, system: SemanticNN, images: Tensor, ber: float = 0.05) -> None:
+        super().__init__(system, images, ber)
+        features = system.model.device_part(images)
         channels, busiest = features.shape[1], busiest_channels(features[0], 1)[0]
         # one scale a channel for all images; a bright border must not darken all the rest
         self.tops = features.transpose(0, 1).flatten(1).quantile(0.99, 1)
-        worst = _channel_errors(send(model, codec, images[0], BER_STOPS[-1]))
+        worst = _channel_errors(follow(system, images[0], BER_STOPS[-1]))
         self.channel = widgets.IntSlider(busiest, 0, channels - 1, description="channel", **slider_look())
         self.canvases = canvases(
             image="image", sent="channel sent", received="channel received", difference="received − sent"
@@ -91,7 +87,7 @@ class FeaturePanel(_LinkPanel):
         self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status, self.errors)
 
     def update(self) -> None:
-        journey = send(self.model, self.codec, self.pictures[self.image.value], self.ber.value, self.seed.value)
+        journey = follow(self.system, self.pictures[self.image.value], self.ber.value, self.seed.value)
         sent, received = (feature[self.channel.value] for feature in (journey.sent, journey.received))
         top = float(self.tops[self.channel.value]) or 1.0
         self.canvases["image"].show(pixels(journey.image))
@@ -117,29 +113,21 @@ def _channel_errors(journey: Journey) -> list[float]:
 class OffloadPanel(_LinkPanel):
     """Notebook 03: image, received feature, payload with its flipped bits, and the edge's answer.
 
-    encode: what makes the payloads instead of the codec's encoder, at `slice_ratio` alone (notebook 05: the firmware).
+    fixed: whether the system can send its own slice alone (notebook 05: the firmware).
     """
 
     def __init__(
-        self,
-        model: SplitModel,
-        codec: SemanticCodec,
-        images: Tensor,
-        classes: Sequence[str],
-        ber: float = 0.05,
-        slice_ratio: float = 1.0,
-        window: Window = "center",
-        encode: Callable[[Tensor], Tensor] | None = None,
+        self, system: SemanticNN, images: Tensor, classes: Sequence[str], ber: float = 0.05, fixed: bool = False
     ) -> None:
-        super().__init__(model, codec, images, ber)
-        self.classes, self.window, self.encode = classes, window, encode
-        stops = [(f"{slice_ratio:g}", slice_ratio)] if encode else ratio_stops(model, codec, slice_ratio)
+        super().__init__(system, images, ber)
+        self.classes, ratio = classes, system.slice.ratio
+        stops = [(f"{ratio:g}", ratio)] if fixed else ratio_stops(system.model, system.codec, ratio)
         self.slice_ratio = widgets.SelectionSlider(
-            options=stops, value=slice_ratio, description="slice ratio", **slider_look()
+            options=stops, value=ratio, description="slice ratio", **slider_look()
         )
         labels = {"feature sent": "feature sent, mean of channels", "feature received": "… received, same colours"}
         self.canvases = canvases(image="image", **labels)
-        self.bits = bits_canvas(codec.payload_bytes(model.feature_shape))
+        self.bits = bits_canvas((system if fixed else replace(system, slice=WHOLE)).payload_bytes)
         figure = go.Figure()
         for name, color in (("uncompressed", "gray"), ("received", "red")):
             figure.add_bar(name=name, marker_color=COLORS[color], x=[], y=[])
@@ -147,7 +135,7 @@ class OffloadPanel(_LinkPanel):
             height=230, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
             xaxis={"title": "class", "type": "category"}, yaxis={"title": "probability, %", "range": [0, 100]},
         )  # fmt: skip
-        controls = (self.ber, self.image, self.seed, *([] if encode else [self.slice_ratio]))
+        controls = (self.ber, self.image, self.seed, *([] if fixed else [self.slice_ratio]))
         pictures = widgets.HBox(list(self.canvases.values()))
         self.chances: go.Figure = figure
         self.watch(*controls)
@@ -155,9 +143,9 @@ class OffloadPanel(_LinkPanel):
         self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances)
 
     def update(self) -> None:
-        ratio, image = self.slice_ratio.value, self.pictures[self.image.value]
-        way = ratio, self.window, self.encode
-        journey = send(self.model, self.codec, image, self.ber.value, self.seed.value, *way)
+        system = replace(self.system, slice=replace(self.system.slice, ratio=self.slice_ratio.value))
+        image = self.pictures[self.image.value]
+        journey = follow(system, image, self.ber.value, self.seed.value)
         mean = journey.sent.mean(0)
         low, high = float(mean.min()), float(mean.max())
         self.canvases["image"].show(pixels(image))
@@ -169,10 +157,9 @@ class OffloadPanel(_LinkPanel):
             for trace, chances in zip(self.chances.data, (journey.clean, journey.answer), strict=True):
                 trace.x = [str(self.classes[each]) for each in chosen]
                 trace.y = (100 * chances[chosen]).tolist()
-        before, after = (str(self.classes[int(each.argmax())]) for each in (journey.clean, journey.answer))
+        before, after = (str(self.classes[each]) for each in journey.classes)
         color = "inherit" if after == before else COLORS["red"]
-        share = 100 * share_of_code(self.model, self.codec, ratio)
-        size = len(journey.payload)
+        share, size = 100 * system.settings["share_sent"], len(journey.payload)
         self.status.value = (
             f"{size} bytes ({share:.0f} % of the code), {journey.flips} of {8 * size:,} bits flipped. "
             f"Uncompressed answer: <b>{before}</b>; after the link: <b style='color:{color}'>{after}</b>"

@@ -8,13 +8,13 @@ import pandas as pd
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import Window
-from semanticnn_core.datasets import load_dataset
+from semanticnn_core.codec.slicing import Windows
+from semanticnn_core.config import WHOLE, Slice, Window
 from semanticnn_core.evaluation.publish import RESULTS
 from semanticnn_core.files import located
-from semanticnn_core.systems.checkpoints import CheckpointError, load_checkpoint
+from semanticnn_core.systems import SemanticNN, open_checkpoint
+from semanticnn_core.systems.checkpoints import SEMANTICNN
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.probes import first_items
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,34 @@ class Played:
     clean_accuracy: float | None
     """Share of the test split that the uncompressed network gets right, where known."""
 
+    def system(self, slice: Slice = WHOLE) -> SemanticNN:
+        """Return the system that sends a slice."""
+        return SemanticNN(self.model, self.codec, slice)
+
+    def windows(self, slice: Slice = WHOLE) -> Windows:
+        """Return the windows that a slice may send."""
+        return self.codec.windows(self.model.feature_shape, slice)
+
 
 def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, Path]:
     """Return names and folders of the checkpoints that hold a codec: the published ones, then your own in `runs`."""
     found = {}
     for place, mark in ((root, ""), (runs, " (runs)")):
-        for path in sorted((located(place) / "checkpoints").glob("*/codec.safetensors")):
-            if (path.parent / "config.json").is_file():
+        for path in sorted((located(place) / "checkpoints").glob(f"*/{SEMANTICNN}.safetensors")):
+            if (path.parent / "config.json").is_file() and not path.parent.name.startswith("."):
                 found[path.parent.name + mark] = path.parent.resolve()
     return found
 
 
-def open_checkpoint(name: str, folder: Path, count: int | None = 200, root: str | Path = "data") -> Played:
+def open_played(name: str, folder: Path, count: int | None = 200, root: str | Path = "data") -> Played:
     """Load a checkpoint and up to `count` test images of its data set, which is not downloaded behind a slider's back.
 
     Raises CheckpointError or DataError, which say what is missing or damaged.
     """
-    checkpoint = load_checkpoint(str(folder), root)
-    if checkpoint.codec is None:
-        raise CheckpointError(f"{folder} holds no codec; train one with: semanticnn train --checkpoint {folder}")
-    data = load_dataset(checkpoint.about["dataset"], root, checkpoint.model.image_size, download=False)
-    images, labels = first_items(data.test, count)
+    checkpoint, data = open_checkpoint(str(folder), root=root, download=False)
+    few = data.test.first(count)
     clean = checkpoint.about.get("results", {}).get("clean_accuracy")
-    parts = checkpoint.model.folded(), checkpoint.codec, images, labels, tuple(data.classes)
+    parts = checkpoint.model.folded(), checkpoint.codec, few["image"], few["label"], tuple(data.classes)
     return Played(name, *parts, read_curves(folder / RESULTS), clean)
 
 

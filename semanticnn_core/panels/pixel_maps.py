@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import ipywidgets as widgets
-import torch
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import Slice
 from semanticnn_core.evaluation.truth import inside_share, mask_on_grid
 from semanticnn_core.explain.attribution import METHODS, attribute
 from semanticnn_core.panels import in_pairs, slider_look
 from semanticnn_core.panels.canvas import canvases, colored, pixels
-from semanticnn_core.panels.channel import ratio_stops, share_of_code
+from semanticnn_core.panels.channel import ratio_stops
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems.journey import follow
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.style import COLORS, DIVERGING
 from semanticnn_core.viz.windows import WINDOWS, code_index, share_inside, window_boxes
@@ -35,7 +37,7 @@ class ExplanationPanel(widgets.VBox):
     ) -> None:
         super().__init__()
         self.model, self.codec, self.pictures, self.classes, self.masks = model, codec, images, classes, masks
-        self.guide = model.folded().edge
+        self.guide = model.folded().edge_part
         self.maps: dict[tuple[int, str], Tensor] = {}
         look = slider_look()
         self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **look)
@@ -54,14 +56,11 @@ class ExplanationPanel(widgets.VBox):
 
     def update(self) -> None:
         """Show what the controls say."""
-        number, ratio, window = self.image.value, self.slice_ratio.value, self.window.value
+        number, part = self.image.value, Slice(self.slice_ratio.value, self.window.value)
         image = self.pictures[number]
-        with torch.no_grad():
-            feature = self.model.device(image[None])
-            payload = self.codec.compress(feature, ratio, window)
-            received = self.codec.decompress(payload, 0.0, feature.shape[1:], ratio, window)
-            clean, answer = (int(self.model.edge(each).argmax()) for each in (feature, received))
-        x0, y0, x1, y1 = box = window_boxes(self.codec, feature, ratio, window)[0].tolist()
+        journey = follow(SemanticNN(self.model, self.codec, part), image, 0.0)
+        feature, (clean, answer) = journey.sent[None], journey.classes
+        x0, y0, x1, y1 = box = window_boxes(self.codec, feature, part)[0].tolist()
         scores, frame = self._map(number, feature, clean), (y0, x0, y1, x1)
         top = float(scores.abs().flatten().quantile(0.99)) or 1.0
         believed = self.codec.importance_map(code_index(self.codec, feature))[0].float()
@@ -69,9 +68,9 @@ class ExplanationPanel(widgets.VBox):
         self.canvases["map"].show(colored(scores, -top, top, DIVERGING), frame=frame)
         self.canvases["table"].show(colored(believed, float(believed.min()), float(believed.max())), frame=frame)
         color = "inherit" if answer == clean else COLORS["red"]
-        share = 100 * share_of_code(self.model, self.codec, ratio)
+        share = 100 * self.codec.windows(self.model.feature_shape, part).share_sent
         self.status.value = (
-            f"{payload.shape[1]} bytes ({share:.0f} % of the code). "
+            f"{len(journey.payload)} bytes ({share:.0f} % of the code). "
             f"Uncompressed answer: <b>{self.classes[clean]}</b>; from this window alone, "
             f"without bit errors: <b style='color:{color}'>{self.classes[answer]}</b>{self._truth(number, scores, box)}"
         )

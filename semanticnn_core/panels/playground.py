@@ -8,19 +8,19 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
+from semanticnn_core.config import Slice, percent
 from semanticnn_core.datasets import DataError
 from semanticnn_core.files import in_checkout, replacing
 from semanticnn_core.panels import scene
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored_bits
-from semanticnn_core.panels.channel import share_of_code
 from semanticnn_core.panels.controls import TEST_IMAGES, Controls
-from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_checkpoint
+from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_played
 from semanticnn_core.panels.plots import PlaygroundPlots
 from semanticnn_core.panels.scene import Point, Subject
 from semanticnn_core.panels.upload import FilePicker, read_upload
 from semanticnn_core.systems.checkpoints import DEFAULT_CHECKPOINT, CheckpointError
-from semanticnn_core.viz.probes import Journey
-from semanticnn_core.viz.style import COLORS, percent
+from semanticnn_core.systems.journey import Journey
+from semanticnn_core.viz.style import COLORS
 
 UPLOADS_KEPT = 4
 HEAD_STARTS = (0.04, 0.09)
@@ -58,7 +58,7 @@ class Playground(widgets.VBox):
         picker = FilePicker(self.receive, self.complain, layout=widgets.Layout(margin="2px 2px 2px 118px"))
         self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker)
         self.canvases, self.plots = canvases(160, 4, **scene.LABELS), PlaygroundPlots()
-        self.bits = bits_canvas(self.played.codec.payload_bytes(self.played.model.feature_shape))
+        self.bits = bits_canvas(self.played.system().payload_bytes)
         self.controls.fit(self.played, slice_ratio)
         self.controls.watch(self.update, self._choose_source, self._choose_checkpoint)
         self.controls.save.on_click(lambda _: self.save())
@@ -70,9 +70,8 @@ class Playground(widgets.VBox):
         """Where the controls stand."""
         now = self.controls
         image = f"own {now.source.value}" if now.source.value != TEST_IMAGES else f"test {now.image.value}"
-        return Point(
-            now.ber.value, now.slice_ratio.value, now.window.value, now.seed.value, image, now.checkpoint.value
-        )
+        part = Slice(now.slice_ratio.value, now.window.value)
+        return Point(now.ber.value, part, now.seed.value, image, now.checkpoint.value)
 
     def update(self) -> None:
         """Send the image as the controls say, and paint the pictures; curves and map follow by themselves."""
@@ -127,8 +126,7 @@ class Playground(widgets.VBox):
         self.controls.message.value = f"<span style='color:{COLORS['red']}'>{html.escape(text)}</span>"
 
     def _accuracy(self, point: Point) -> Accuracy:
-        share = share_of_code(self.played.model, self.played.codec, point.slice_ratio)
-        return accuracy_at(self.played, share, point.window, point.ber)
+        return accuracy_at(self.played, self.played.windows(point.slice).share_sent, point.slice.window, point.ber)
 
     async def settled(self) -> None:
         """Wait until the map belongs to where the controls stand."""
@@ -137,7 +135,7 @@ class Playground(widgets.VBox):
 
     def _open(self, name: str) -> Played:
         if name not in self._opened:
-            self._opened[name] = open_checkpoint(name, self.folders[name], root=self.root)
+            self._opened[name] = open_played(name, self.folders[name], root=self.root)
         return self._opened[name]
 
     def _choose_checkpoint(self) -> None:
@@ -200,20 +198,20 @@ class Playground(widgets.VBox):
     def _draw_curves(self, point: Point, played: Played, journey: Journey) -> None:
         accuracy = self._accuracy(point)
         self.plots.show(journey, played, accuracy, str(point))
-        self.controls.status.value = self._told(point, accuracy)
+        self.controls.status.value = self._described(point, accuracy)
 
     def _paint_map(self, point: Point, played: Played, journey: Journey, shown: np.ndarray) -> None:
         self.canvases["map"].show(shown, str(point), scene.window_frame(played, point, journey.payload))
 
-    def _told(self, point: Point, accuracy: Accuracy) -> str:
+    def _described(self, point: Point, accuracy: Accuracy) -> str:
         played, journey = self.played, self.journey
         size = len(journey.payload)
-        before, after = (int(each.argmax()) for each in (journey.clean, journey.answer))
+        before, after = journey.classes
         color = "inherit" if after == before else COLORS["red"]
         names = [html.escape(str(played.classes[each])) for each in (before, after)]
         truth = "" if self.subject.label is None else f", truth {html.escape(str(played.classes[self.subject.label]))}"
         lines = [
-            f"{size} bytes ({100 * share_of_code(played.model, played.codec, point.slice_ratio):.0f} % of the code)",
+            f"{size} bytes ({100 * played.windows(point.slice).share_sent:.0f} % of the code)",
             f"{journey.flips} of {8 * size:,} bits flipped",
             f"uncompressed <b>{names[0]}</b>, received <b style='color:{color}'>{names[1]}</b> "
             f"({100 * float(journey.answer[after]):.0f} %){truth}",
@@ -228,7 +226,7 @@ class Playground(widgets.VBox):
 def _accuracy_in_words(point: Point, accuracy: Accuracy) -> str:
     reading = accuracy.reading
     if not accuracy.here:
-        return f"accuracy was not measured at ratio {point.slice_ratio:g}, {point.window} window"
+        return f"accuracy was not measured at ratio {point.slice.ratio:g}, {point.slice.window} window"
     if reading is None:
         return f"accuracy was not measured at a bit error rate of {percent(point.ber)}"
     value = f"accuracy {100 * reading.mean:.1f} ± {100 * reading.std:.1f} % on the test split"

@@ -6,10 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from semanticnn_core.config import percent
 from semanticnn_core.panels.opened import Accuracy, Played
+from semanticnn_core.systems.journey import Journey
 from semanticnn_core.viz.figures import top_classes
-from semanticnn_core.viz.probes import Journey
-from semanticnn_core.viz.style import COLORS, percent
+from semanticnn_core.viz.style import COLORS
 
 TICKS = (0.0, 1e-4, 1e-3, 0.01, 0.05, 0.2)
 ZERO = 3e-5

@@ -7,11 +7,12 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
+from semanticnn_core.config import percent
 from semanticnn_core.panels import in_pairs, slider_look
 from semanticnn_core.studies.centers import entropy_bits, lloyd_max, relative_distortion
 from semanticnn_core.studies.symbol_codes import FIXED_ORDERS
 from semanticnn_core.viz.staircases import coded_quantizer, mapping, shown_range
-from semanticnn_core.viz.style import COLORS, percent
+from semanticnn_core.viz.style import COLORS
 
 CENTERS = (2, 4, 8, 16, 32, 64)
 BER_STOPS = (0.0, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.2)
@@ -69,9 +70,9 @@ class QuantizerPanel:
             heat.z = chance.clamp_min(10**FAINT).log10().numpy()
             use.x, use.y = names, 100 * quantizer.prior.numpy()
             soft.x, soft.y = names, 100 * soft_use.numpy()
-            self.numbers.value = self._told(quantizer)
+            self.numbers.value = self._described(quantizer)
 
-    def _told(self, quantizer: SoftQuantizer) -> str:
+    def _described(self, quantizer: SoftQuantizer) -> str:
         clean, lost = (float(relative_distortion(quantizer, self.latents, ber)) for ber in (0.0, self.ber.value))
         size = -(-self.symbols_an_image * quantizer.bits // 8)
         return (

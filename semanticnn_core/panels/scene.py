@@ -10,16 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.channels import Payload
 from semanticnn_core.codec.reed_muller import recover
-from semanticnn_core.codec.slicing import center_corner, corners
-from semanticnn_core.config import Window
+from semanticnn_core.config import Slice, percent
 from semanticnn_core.explain.attribution import attribute
 from semanticnn_core.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
 from semanticnn_core.panels.opened import Accuracy, Played
+from semanticnn_core.systems.journey import Journey, follow
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, draw_probabilities
-from semanticnn_core.viz.probes import Journey
-from semanticnn_core.viz.style import COLORS, DIVERGING, percent, subplots
+from semanticnn_core.viz.style import COLORS, DIVERGING, subplots
 
 MAP_STEPS = 16
 """Points of Integrated Gradients for the live map.
@@ -42,15 +41,14 @@ class Point:
     """Where the controls stand; its text is the state of every picture made there."""
 
     ber: float
-    slice_ratio: float
-    window: Window
+    slice: Slice
     seed: int
     image: str
     checkpoint: str
 
     def __str__(self) -> str:
         return (
-            f"ber={self.ber:g};ratio={self.slice_ratio:g};window={self.window};seed={self.seed};"
+            f"ber={self.ber:g};ratio={self.slice.ratio:g};window={self.slice.window};seed={self.seed};"
             f"image={self.image};checkpoint={self.checkpoint}"
         )
 
@@ -72,32 +70,23 @@ class Subject:
 @torch.no_grad()
 def subject_of(played: Played, image: Tensor, label: int | None) -> Subject:
     """Return an image uint8 (3, H, W) with its feature and the uncompressed network's answer."""
-    feature = played.model.device(image[None])
-    return Subject(image, label, feature, played.model.edge(feature).softmax(1)[0])
+    feature = played.model.device_part(image[None])
+    return Subject(image, label, feature, played.model.edge_part(feature).softmax(1)[0])
 
 
 @torch.no_grad()
 def journey_at(played: Played, subject: Subject, point: Point) -> Journey:
     """Send an image as real bytes, as the controls say."""
-    way = point.slice_ratio, point.window
-    payload = played.codec.compress(subject.feature, *way)
-    arrived = BinarySymmetric(point.ber, point.seed)(payload)
-    received = played.codec.decompress(arrived, point.ber, played.model.feature_shape, *way)
-    answer = played.model.edge(received).softmax(1)[0]
-    return Journey(
-        subject.image, subject.feature[0], received[0], payload[0], arrived[0], subject.clean, answer, point.ber
-    )
+    system = played.system(point.slice)
+    payload = Payload(played.codec.compress(subject.feature, point.slice).data, local={"feature": subject.feature})
+    return follow(system, subject.image, point.ber, point.seed, payload, subject.clean)
 
 
 def window_frame(played: Played, point: Point, payload: Tensor) -> Frame:
     """Return the window that payload bytes (n,), sent or arrived, speak of."""
-    codec, shape = played.codec, played.model.feature_shape
-    _, height, width = codec.code_shape(shape)
-    _, rows, columns = codec.code_shape(shape, point.slice_ratio)
-    places = (center_corner if point.window == "center" else corners)(height, width, rows, columns)
-    number = int(recover(payload[None, :2])[0]) if len(places) > 1 else 0
-    top, left = places[min(number, len(places) - 1)].tolist()
-    return top / height, left / width, (top + rows) / height, (left + columns) / width
+    windows = played.windows(point.slice)
+    number = recover(payload[None, : windows.head_bytes]) if windows.announced else None
+    return tuple(windows.frames(windows.corner(number))[0].tolist())
 
 
 def quick_maps(journey: Journey) -> dict[str, np.ndarray]:
@@ -116,7 +105,7 @@ def quick_maps(journey: Journey) -> dict[str, np.ndarray]:
 def attribution_map(played: Played, journey: Journey) -> np.ndarray:
     """Return which pixels of the received feature speak for the answer (red) and against it (blue), as colours."""
     target = int(journey.answer.argmax())
-    scores = attribute(played.model.edge, journey.received[None], target, steps=MAP_STEPS).scores[0]
+    scores = attribute(played.model.edge_part, journey.received[None], target, steps=MAP_STEPS).scores[0]
     top = float(scores.abs().flatten().quantile(0.99))
     return colored(scores, -top, top, DIVERGING)
 
@@ -149,7 +138,7 @@ def draw_scene(
     bits.set_title(f"{len(journey.payload)} bytes, {journey.flips} bits flipped", fontsize=10)
     draw_probabilities(journey, played.classes, chances)
     _draw_accuracy(curves, point.ber, accuracy)
-    where = f"{percent(point.ber)} of bits flip · slice ratio {point.slice_ratio:g}, {point.window} window"
+    where = f"{percent(point.ber)} of bits flip · slice ratio {point.slice.ratio:g}, {point.slice.window} window"
     above.suptitle(f"{played.name} · {where} · channel seed {point.seed} · {point.image}", x=0.01, ha="left")
     return figure
 

@@ -12,13 +12,15 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.datasets import load_dataset
+from semanticnn_core.config import percent
 from semanticnn_core.datasets.base import ImageDataset
+from semanticnn_core.evaluation.tables import load_table
 from semanticnn_core.files import replacing
-from semanticnn_core.systems.checkpoints import Checkpoint, load_checkpoint
-from semanticnn_core.viz.measured import draw_measured, load_measured, load_reported
-from semanticnn_core.viz.probes import byte_bits
-from semanticnn_core.viz.style import COLORS, SEQUENTIAL, percent, subplots, use_style
+from semanticnn_core.systems import open_checkpoint
+from semanticnn_core.systems.checkpoints import Checkpoint
+from semanticnn_core.systems.journey import byte_bits
+from semanticnn_core.viz.results import draw_measured
+from semanticnn_core.viz.style import COLORS, SEQUENTIAL, subplots, use_style
 
 BERS = (0.001, 0.01, 0.05, 0.1)
 BITS = ListedColormap(["#F2F2F2", "#9AA5B1", COLORS["red"]])
@@ -29,8 +31,8 @@ BITS = ListedColormap(["#F2F2F2", "#9AA5B1", COLORS["red"]])
 def overview(checkpoint: Checkpoint, dataset: ImageDataset, scenes: tuple[int, ...], bers: tuple[float, ...]) -> Figure:
     """Draw one row a scene: image, feature sent, then payload bits, feature received and answer at each error rate."""
     model, codec = checkpoint.model, checkpoint.codec
-    images = dataset.test.images[torch.tensor(scenes)]
-    feature = model.device(images)
+    images = dataset.test["image"][torch.tensor(scenes)]
+    feature = model.device_part(images)
     payload = codec.compress(feature)
     columns = 2 + 2 * len(bers)
     widths = [1, 1] + [0.75, 1] * len(bers)
@@ -42,15 +44,15 @@ def overview(checkpoint: Checkpoint, dataset: ImageDataset, scenes: tuple[int, .
     for row, sent in zip(axes, feature.mean(1), strict=True):
         row[1].imshow(sent, **show)
     for number, ber in enumerate(bers):
-        channel = BinarySymmetric(ber, random=number)
-        damaged = channel(payload)
-        received = codec.decompress(damaged, ber, model.feature_shape)
-        chances, answers = model.edge(received).softmax(1).max(1)
+        arrival = BinarySymmetric(ber, random=number)(payload)
+        flips = payload.data ^ arrival.payload.data
+        received = codec.decompress(arrival, model.feature_shape)
+        chances, answers = model.edge_part(received).softmax(1).max(1)
         for index, row in enumerate(axes):
-            bits, flips = (_bits(each[index]) for each in (payload, payload ^ damaged))
-            row[2 + 2 * number].imshow(np.where(flips, 2, bits), cmap=BITS, vmin=0, vmax=2, aspect="auto")
+            bits, flipped = (_bits(each[index]) for each in (payload.data, flips))
+            row[2 + 2 * number].imshow(np.where(flipped, 2, bits), cmap=BITS, vmin=0, vmax=2, aspect="auto")
             row[3 + 2 * number].imshow(received[index].mean(0), **show)
-            right = int(answers[index]) == int(dataset.test.labels[scenes[index]])
+            right = int(answers[index]) == int(dataset.test["label"][scenes[index]])
             row[3 + 2 * number].set_title(
                 f"“{dataset.classes[int(answers[index])]}”  {float(chances[index]):.0%}",
                 color=COLORS["green"] if right else COLORS["red"],
@@ -61,7 +63,7 @@ def overview(checkpoint: Checkpoint, dataset: ImageDataset, scenes: tuple[int, .
         axes[-1][2 + 2 * number].set_xlabel(f"{percent(ber)} of bits flip", fontsize=11, loc="left", labelpad=6)
     axes[-1][0].set_xlabel(f"scene\n{images[0].numel():,} bytes", fontsize=10)
     axes[-1][1].set_xlabel(f"feature\n{feature[0].numel():,} values", fontsize=10)
-    axes[0][2].set_title(f"{payload.shape[1]} bytes", fontsize=10, loc="center", pad=3)
+    axes[0][2].set_title(f"{payload.data.shape[1]} bytes", fontsize=10, loc="center", pad=3)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -76,11 +78,10 @@ def _bits(payload: torch.Tensor, columns: int = 48) -> np.ndarray:
 
 def main() -> None:
     use_style()
-    checkpoint = load_checkpoint()
-    dataset = load_dataset(checkpoint.about["dataset"], image_size=checkpoint.model.image_size)
+    checkpoint, dataset = open_checkpoint()
     pictures = {
         "overview": overview(checkpoint, dataset, (0, 20, 26, 29), BERS),
-        "cifar100": draw_measured(load_measured("cifar100"), load_reported("cifar100")),
+        "cifar100": draw_measured(load_table("cifar100"), load_table("cifar100", "reported")),
     }
     for name, figure in pictures.items():
         path = Path(__file__).parents[2] / "notebooks" / "pictures" / f"{name}.png"

@@ -116,12 +116,13 @@ def _graph(model: SplitModel, codec: SemanticCodec) -> onnx.ModelProto:
         helper.make_node("PRelu", ["normal", constant("slope", slope)], ["sloped"]),
         helper.make_node("Mul", ["sloped", constant("scale", encoder.scale)], ["latent"]),
     ]
-    size, code = model.image_size, codec.code_shape(model.feature_shape)
+    size, code = model.image_size, codec.windows(model.feature_shape)
+    latent = [1, codec.config.code_channels, code.height, code.width]
     graph = helper.make_graph(
         nodes,
         "semanticnn_device",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
-        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, [1, *code])],
+        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, latent)],
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)

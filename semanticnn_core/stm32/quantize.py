@@ -53,7 +53,7 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
     largest_feature = largest = 0.0
     with evaluating(model):
         for part in images.split(64):
-            feature = model.device(part.to(model.place))
+            feature = model.device_part(part.to(model.device))
             largest_feature = max(largest_feature, float(feature.max()))
             largest = max(largest, float(encoder.conv(encoder.padded(feature)).abs().max()))
     top = stem.top if math.isfinite(stem.top) else largest_feature
@@ -93,7 +93,7 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
 
 def float_stem(model: SplitModel) -> FloatStem:
     """Take the device part to pieces; refuse what the firmware has no code for."""
-    layers = list(model.device.children()) if isinstance(model.device, nn.Sequential) else [model.device]
+    layers = list(model.device_part.children()) if isinstance(model.device_part, nn.Sequential) else [model.device_part]
     pool = len(layers) == 5
     wanted = (PixelNormalize, nn.Conv2d, nn.BatchNorm2d, (nn.ReLU, nn.ReLU6), nn.MaxPool2d)[: max(4, len(layers))]
     if len(layers) not in (4, 5) or not all(map(isinstance, layers, wanted)):

@@ -5,26 +5,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semanticnn_core.channels.bits import Channel
+from semanticnn_core.channels.base import Payload
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.systems.base import Offload
+from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.tasks.split import SplitModel
 
 
-@dataclass
-class IntegerSemanticNN:
-    """A task network whose images are encoded as the firmware does, byte for byte."""
+@dataclass(frozen=True)
+class IntegerSemanticNN(SemanticNN):
+    """SemanticNN whose images are encoded as the firmware does, byte for byte; slice and codec are the firmware's."""
 
-    model: SplitModel
-    firmware: Firmware
-    name: str = "SemanticNN, integers"
+    firmware: Firmware | None = None
+
+    @classmethod
+    def of(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, integers") -> "IntegerSemanticNN":
+        """Return the system of a task network and its firmware."""
+        return cls(model, firmware.codec, firmware.slice, name, firmware)
 
     @torch.no_grad()
-    def infer(self, images: Tensor, channel: Channel) -> Offload:
-        """Send images uint8 (B, 3, H, W) through the channel; the receiver is told the channel's error rate."""
-        firmware, shape = self.firmware, self.model.feature_shape
-        payload = firmware.payload(images).to(self.model.place)
-        arrived, way = channel(payload), (firmware.slice_ratio, firmware.window)
-        received = firmware.codec.decompress(arrived, channel.ber, shape, *way)
-        sent = torch.full((len(images),), payload.shape[1])
-        return Offload(self.model.edge(received), sent, received)
+    def send(self, images: Tensor) -> Payload:
+        """Return the bytes that the firmware sends for images uint8 (B, 3, H, W)."""
+        local = {"feature": self.model.device_part(images)}
+        return Payload(self.firmware.payload(images).to(self.model.device), local=local)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.reed_muller import WORDS
-from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
-from semanticnn_core.config import Window
+from semanticnn_core.codec.slicing import Windows
+from semanticnn_core.config import WHOLE, Slice
 from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.quantize import ExportError
 
@@ -26,13 +26,14 @@ class Firmware:
     encoder: IntegerEncoder
     codec: SemanticCodec
     feature_shape: tuple[int, int, int]
-    slice_ratio: float = 1.0
-    window: Window = "center"
+    slice: Slice = WHOLE
 
     def __post_init__(self) -> None:
-        if self.window == "energy":
+        if self.slice.window == "energy":
             raise ExportError("the firmware chooses its window by importance; energy is there for comparison only")
-        if self.window == "importance" and not self.codec.importance.any():
+        if self.slice.progressive:
+            raise ExportError("the firmware sends rows as they come, in no progressive order")
+        if self.slice.window == "importance" and not self.codec.importance.any():
             raise ExportError("this codec has no table of importance; make one with fit_importance, or use 'center'")
         if self.sizes["CODE_STEP"] > LONGEST_STEP:
             raise ExportError(
@@ -43,25 +44,22 @@ class Firmware:
     @property
     def payload_bytes(self) -> int:
         """Bytes that leave for one image."""
-        return self.codec.payload_bytes(self.feature_shape, self.slice_ratio, self.window)
+        return self.codec.payload_bytes(self.feature_shape, self.slice)
 
     @torch.no_grad()
     def payload(self, images: Tensor) -> Tensor:
         """Return the bytes, uint8 (B, n), that the firmware must send for images uint8 (B, 3, H, W)."""
-        return self.codec.pack_index(self.encoder(images), self.slice_ratio, self.window)
+        return self.codec.pack_index(self.encoder(images), self.slice).data
 
     @cached_property
     def places(self) -> Tensor | None:
         """Corners (n, 2) of the windows to choose from; None where there is but one."""
-        _, height, width = self.codec.code_shape(self.feature_shape)
-        rows, columns = self._sent
-        places = corners(height, width, rows, columns) if self.window != "center" else torch.empty(1, 2)
-        return places if len(places) > 1 else None
+        return self.windows.corners if self.windows.announced else None
 
     @property
-    def _sent(self) -> tuple[int, int]:
-        _, height, width = self.codec.code_shape(self.feature_shape)
-        return sliced_length(height, self.slice_ratio), sliced_length(width, self.slice_ratio)
+    def windows(self) -> Windows:
+        """The windows that the slice may send."""
+        return self.codec.windows(self.feature_shape, self.slice)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -71,10 +69,9 @@ class Firmware:
         outputs, channels, kernel, _ = code.weight.shape
         stem_kernel = stem.weight.shape[-1]
         stem_size, feature_size = encoder.image_size // 2, self.feature_shape[1]
-        size = codec.code_shape(self.feature_shape)[1]
-        rows, columns = self._sent
+        size, rows, columns = self.windows.height, self.windows.rows, self.windows.columns
         chosen = self.places is not None  # then the whole code is computed, and kept until the end
-        (top, left) = (0, 0) if chosen else center_corner(size, size, rows, columns)[0].tolist()
+        top, left = (0, 0) if chosen else self.windows.center[0].tolist()
         streamed = (size, size) if chosen else (rows, columns)
         paired, even = outputs + outputs % 2, streamed[1] + streamed[1] % 2
         seen_rows = self._stem_span(top, streamed[0])

@@ -74,13 +74,15 @@ def wrong_shares(
         sent = [code.encode(symbols) for symbols in images]
         for ber in bers:
             for seed in range(seeds):
-                dice = np.random.default_rng(seed)
+                generator = np.random.default_rng(seed)
                 pairs = zip(images, sent, strict=True)
-                wrong = [wrong_places(symbols, code.decode(_noisy(bits, ber, dice))).mean() for symbols, bits in pairs]
+                wrong = [
+                    wrong_places(symbols, code.decode(_noisy(bits, ber, generator))).mean() for symbols, bits in pairs
+                ]
                 rows.append((name, ber, seed, float(np.mean(wrong))))
     return pd.DataFrame(rows, columns=["code", "ber", "seed", "wrong"])
 
 
-def _noisy(bits: str, ber: float, dice: np.random.Generator) -> str:
+def _noisy(bits: str, ber: float, generator: np.random.Generator) -> str:
     values = np.frombuffer(bits.encode(), dtype=np.uint8)
-    return (values ^ (dice.random(len(values)) < ber)).tobytes().decode()  # "0" and "1" differ in their last bit
+    return (values ^ (generator.random(len(values)) < ber)).tobytes().decode()  # "0" and "1" differ in their last bit

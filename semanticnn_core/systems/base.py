@@ -1,30 +1,67 @@
-"""The one protocol that SemanticNN and every system it is compared with share."""
+"""The one protocol that SemanticNN and every system it is compared with share.
 
+images ─► send ─► Payload ─► channel ─► Arrival ─► receive ─► outputs
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from semanticnn_core.channels.bits import Channel
+from semanticnn_core.channels.base import Arrival, Channel, Payload
+from semanticnn_core.tasks.base import Outputs
+from semanticnn_core.tasks.split import SplitModel
 
 
-@dataclass
-class Offload:
-    """What came of sending a batch of images to the edge."""
+@dataclass(frozen=True)
+class Received:
+    """What the edge makes of an arrival."""
 
-    outputs: Tensor
-    """What the edge network answered, (B, classes)."""
-    bytes_sent: Tensor
-    """Bytes that left the device for each image, int64 (B,)."""
+    outputs: Outputs
+    """What the edge part answered, (B, …)."""
     feature: Tensor | None = None
-    """The feature as the edge received it, where the system sends one."""
+    """The feature as the edge received it, (B, C, H, W), where the system sends one."""
 
 
 class OffloadSystem(Protocol):
-    """A way of getting an image's meaning from the device to the edge."""
+    """A way of getting an image's meaning from the device to the edge: one file, and it is in every table.
+
+    name: what tables call it. settings: further columns of its rows. model: the network it serves, uncompressed, with
+    the task that scores it.
+    """
 
     name: str
+    model: SplitModel
 
-    def infer(self, images: Tensor, channel: Channel) -> Offload:
-        """Send images uint8 (B, 3, H, W) through the channel and answer."""
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+
+    def send(self, images: Tensor) -> Payload:
+        """Return what leaves the device for images uint8 (B, 3, H, W).
+
+        A feature that `Received.feature` is to be compared with stays in `Payload.local["feature"]`.
+        """
         ...
+
+    def receive(self, arrival: Arrival) -> Received:
+        """Answer at the edge, from the bytes alone (and from what the device answered itself, where it does)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Offload:
+    """A batch of images on its way, from bytes to answers."""
+
+    payload: Payload
+    arrival: Arrival
+    received: Received
+
+
+@torch.no_grad()
+def offload(system: OffloadSystem, images: Tensor, channel: Channel) -> Offload:
+    """Send images uint8 (B, 3, H, W) through a channel and answer."""
+    payload = system.send(images)
+    arrival = channel(payload)
+    return Offload(payload, arrival, system.receive(arrival))

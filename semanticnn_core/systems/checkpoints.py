@@ -1,6 +1,8 @@
 """Published checkpoints: a folder of safetensors and JSON, never pickle."""
 
 import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,17 @@ from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
-from semanticnn_core.files import located, replacing
+from semanticnn_core.files import CHECKOUT, located, replacing
 from semanticnn_core.tasks.split import SplitModel
+
+SEMANTICNN = "semanticnn"
+"""What the codec of the paper is called in a checkpoint, when it has no name of its own."""
+KINDS: dict[str, Callable[[dict], nn.Module]] = {
+    SEMANTICNN: lambda settings: SemanticCodec(CodecConfig.from_dict(settings))
+}
+"""How the trained part of each kind of system is built from its settings."""
 
 
 class CheckpointError(ValueError):
@@ -23,85 +33,169 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """A task network and the codec trained on it, with what is known about them."""
+    """A task network and what was trained on it, with what is known about them."""
 
     name: str
     model: SplitModel
-    codec: SemanticCodec | None
+    systems: dict[str, nn.Module] = field(default_factory=dict)
+    """Trained parts of systems by name, ready for inference."""
     about: dict[str, Any] = field(default_factory=dict)
-    """`dataset`, `base` and `codec` (settings), `results`, `commands`: everything in config.json."""
+    """Everything in config.json: `dataset`, `classes`, `base`, `training`, `results`, `commands`, and for each of
+    `systems` its `kind`, `settings`, `training`, `results`, `commands`."""
+
+    @property
+    def codec(self) -> SemanticCodec:
+        """The codec named `semanticnn`, or the only system there is."""
+        return self.system(
+            SEMANTICNN if SEMANTICNN in self.systems or len(self.systems) != 1 else next(iter(self.systems))
+        )
+
+    def system(self, name: str) -> Any:
+        """Return the trained part of a system by name; a CheckpointError says which there are."""
+        if name not in self.systems:
+            there = f"it has {', '.join(self.systems)}" if self.systems else "it has none"
+            raise CheckpointError(
+                f"checkpoint {self.name} has no codec {name!r}, {there}; "
+                f"make one: semanticnn train --checkpoint {self.name}"
+            )
+        return self.systems[name]
 
 
 def find_checkpoint(name: str, root: str | Path = "data") -> Path:
-    """Return the folder of a checkpoint given by name (under `root`/checkpoints) or by path."""
-    published = located(root) / "checkpoints"
-    for folder in (published / name, Path(name)):
+    """Return the folder of a checkpoint given by name (under `root`/checkpoints) or by path.
+
+    The published ones are found whatever `root` is.
+    """
+    places = list(dict.fromkeys((located(root) / "checkpoints", CHECKOUT / "data" / "checkpoints")))
+    for folder in (*(place / name for place in places), Path(name).expanduser()):
         if (folder / "config.json").is_file():
             return folder
-    known = sorted(path.parent.name for path in published.glob("*/config.json"))
+    known = ", ".join(sorted({path.name for place in places for path, _ in _readable(place)}))
     raise CheckpointError(
-        f"no checkpoint {name!r}: neither a folder with a config.json nor one of {', '.join(known) or 'none'} "
-        f"under {published}. Train one with: semanticnn train-base, then semanticnn train"
+        f"no checkpoint {name!r}: neither a folder with a config.json nor one of {known or 'none'} "
+        f"under {places[0]}. Train one with: semanticnn train-base, then semanticnn train"
     )
 
 
 def checkpoint_for(dataset: str, root: str | Path = "data") -> str:
     """Return the name of the published checkpoint that was trained on a data set; the default one where none was."""
-    for path in sorted((located(root) / "checkpoints").glob("*/config.json")):
-        if json.loads(path.read_text()).get("dataset") == dataset:
-            return path.parent.name
-    return DEFAULT_CHECKPOINT
+    found = (path.name for path, about in _readable(located(root) / "checkpoints") if about.get("dataset") == dataset)
+    return next(found, DEFAULT_CHECKPOINT)
+
+
+def _readable(place: Path) -> Iterator[tuple[Path, dict]]:
+    """Yield the folders below `place` whose config.json can be read, with its content; others are passed over."""
+    for path in sorted(place.glob("*/config.json")):
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(about, dict) and not path.parent.name.startswith("."):
+            yield path.parent, about
 
 
 def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -> Checkpoint:
-    """Load a published checkpoint, ready for inference: task network frozen, both in evaluation mode."""
+    """Load a published checkpoint, ready for inference: task network frozen, all in evaluation mode."""
     folder = find_checkpoint(name, root)
     try:
-        about = json.loads((folder / "config.json").read_text())
+        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         base = about["base"]
         model = SplitModel.of(base["model"], base["classes"], base["image_size"], base["cut"])
-        codec = SemanticCodec(CodecConfig.from_dict(about["codec"])) if "codec" in about else None
-    except (ValueError, KeyError, TypeError) as error:  # no JSON, or not the settings of a checkpoint
+        systems = {name: KINDS[each["kind"]](each["settings"]) for name, each in about.get("systems", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the settings of a checkpoint
         raise CheckpointError(f"{folder / 'config.json'} is damaged: {error!r}; restore or retrain it") from error
     _load(model, folder / "base.safetensors")
-    if codec is not None:
-        _load(codec, folder / "codec.safetensors")
-        codec.eval().requires_grad_(False)
-    return Checkpoint(folder.name, model.frozen(), codec, about)
+    for system, module in systems.items():
+        _load(module, folder / f"{system}.safetensors")
+        module.eval().requires_grad_(False)
+    return Checkpoint(folder.name, model.frozen(), systems, about)
+
+
+def open_checkpoint(
+    name: str = "", dataset: str = "", root: str | Path = "data", download: bool = True
+) -> tuple[Checkpoint, ImageDataset]:
+    """Load a checkpoint, and the data set it was trained on or another that fits.
+
+    name: the published one of the data set when left out. dataset: the one that the checkpoint names when left out.
+    Raises CheckpointError or DataError when either is missing, damaged, or does not fit the other.
+    """
+    checkpoint = load_checkpoint(name or (checkpoint_for(dataset, root) if dataset else DEFAULT_CHECKPOINT), root)
+    dataset = dataset or checkpoint.about.get("dataset", "")
+    if not dataset:
+        raise CheckpointError(f"{checkpoint.name} does not say what it was trained on; name it with --dataset")
+    return checkpoint, matching(load_dataset(dataset, root, checkpoint.model.image_size, download=download), checkpoint)
 
 
 def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
-    """Return a data set whose classes are as many as the checkpoint's network names; refuse another."""
-    (classes,) = checkpoint.model.output_shape
-    if len(data.classes) != classes:
-        raise ValueError(
-            f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {classes} apart; "
+    """Return a data set whose classes are those that the checkpoint's network tells apart.
+
+    Another number of classes is a CheckpointError, other names are a warning.
+    """
+    known, count = (
+        checkpoint.about.get("classes"),
+        checkpoint.about.get("base", checkpoint.model.description)["classes"],
+    )
+    if len(data.classes) != count:
+        raise CheckpointError(
+            f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {count} apart; "
             f"train one for it: semanticnn train-base --dataset {data.name}"
+        )
+    if known and list(known) != list(data.classes):
+        one, other = next((a, b) for a, b in zip(known, data.classes, strict=True) if a != b)
+        warnings.warn(
+            f"the classes of {data.name} are not those of {checkpoint.name}: {other!r} stands where it learned {one!r}",
+            stacklevel=2,
         )
     return data
 
 
-def save_checkpoint(folder: str | Path, model: SplitModel, codec: SemanticCodec | None, about: dict[str, Any]) -> None:
-    """Write base.safetensors (half precision), codec.safetensors (float32) and, when both are there, config.json.
+def save_checkpoint(
+    folder: str | Path,
+    model: SplitModel,
+    systems: Mapping[str, nn.Module] | SemanticCodec | None,
+    about: dict[str, Any],
+) -> None:
+    """Write base.safetensors (half precision), SYSTEM.safetensors (float32) for each system, and config.json.
 
-    Without a codec, one that lies in the folder from before goes, as it was made for another task network. A network
-    that cannot be rebuilt and a codec that no device could run are refused before anything is written.
+    systems: by name, or one codec, which is then called `semanticnn`. Systems that lie in the folder from before and
+    are not named go, as they were made for another task network. A network that cannot be rebuilt and a codec that no
+    device could run are refused before anything is written.
     """
     if not model.description:
         raise CheckpointError("only networks built by SplitModel.of can be published; save your own with torch.save")
-    folder, about = Path(folder), {name: value for name, value in about.items() if name != "codec"}
-    if codec is not None:
+    systems = {SEMANTICNN: systems} if isinstance(systems, SemanticCodec) else dict(systems or {})
+    folder, described = Path(folder), about.get("systems", {})
+    for codec in systems.values():
         check_exportable(codec)
     _save(folder / "base.safetensors", model, torch.float16)
-    if codec is None:
-        (folder / "codec.safetensors").unlink(missing_ok=True)
-    else:
+    for name, codec in systems.items():
         with torch.no_grad():
             codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
-        _save(folder / "codec.safetensors", codec, torch.float32)
-        about["codec"] = codec.config.to_dict()
+        _save(folder / f"{name}.safetensors", codec, torch.float32)
+    for old in folder.glob("*.safetensors"):
+        if old.stem not in ("base", *systems):
+            old.unlink()
+    kinds = {
+        name: {**described.get(name, {}), "kind": SEMANTICNN, "settings": codec.config.to_dict()}
+        for name, codec in systems.items()
+    }
     with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps({**about, "base": model.description}, indent=2) + "\n")
+        content = json.dumps({**about, "base": model.description, "systems": kinds}, indent=2, ensure_ascii=False)
+        temporary.write_text(content + "\n", encoding="utf-8")
+
+
+def kept_systems(folder: Path, model: SplitModel) -> tuple[dict[str, nn.Module], dict[str, dict]]:
+    """Return the systems that a folder holds for this very network, and what is known of them."""
+    try:
+        there = load_checkpoint(str(folder.resolve()))
+    except CheckpointError:
+        return {}, {}
+    weights = there.model.state_dict()
+    same = there.model.description == model.description and all(
+        torch.equal(weights[name], value.half().float() if value.is_floating_point() else value)
+        for name, value in model.state_dict().items()
+    )
+    return (there.systems, there.about.get("systems", {})) if same else ({}, {})
 
 
 def check_exportable(codec: SemanticCodec) -> None:
@@ -135,3 +229,6 @@ def _load(module: nn.Module, path: Path) -> None:
         module.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{path} is missing, damaged or of another architecture: {error}") from error
+    wrong = [name for name, value in module.state_dict().items() if not value.isfinite().all()]
+    if wrong:
+        raise CheckpointError(f"{path} holds numbers that are not finite, for instance in {wrong[0]}; retrain it")

@@ -1,34 +1,45 @@
-"""SemanticNN itself: device part, codec, channel, edge part, with the real bytes in between."""
+"""SemanticNN (AAAI 2026): a feature as a few hundred bytes, restored by a decoder that knows the bit error rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from semanticnn_core.channels.bits import Channel
+from semanticnn_core.channels.base import Arrival, Payload
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import Window
-from semanticnn_core.systems.base import Offload
+from semanticnn_core.config import WHOLE, Slice
+from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
 
 
-@dataclass
+@dataclass(frozen=True)
 class SemanticNN:
-    """A task network and its codec at one slice ratio, window and order (see `SemanticCodec.compress`)."""
+    """A task network and its codec, sending one slice of the code."""
 
     model: SplitModel
     codec: SemanticCodec
-    slice_ratio: float = 1.0
+    slice: Slice = WHOLE
     name: str = "SemanticNN"
-    window: Window = "center"
-    progressive: bool = False
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The slice as columns: slice_ratio, window, share_sent."""
+        share = self.codec.windows(self.model.feature_shape, self.slice).share_sent
+        return {"slice_ratio": self.slice.ratio, "window": self.slice.window, "share_sent": share}
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes that leave for one image."""
+        return self.codec.payload_bytes(self.model.feature_shape, self.slice)
 
     @torch.no_grad()
-    def infer(self, images: Tensor, channel: Channel) -> Offload:
-        """Send images uint8 (B, 3, H, W) through the channel; the receiver is told the channel's error rate."""
-        feature = self.model.device(images)
-        way = self.slice_ratio, self.window, self.progressive
-        payload = self.codec.compress(feature, *way)
-        received = self.codec.decompress(channel(payload), channel.ber, feature.shape[1:], *way)
-        sent = torch.full((len(images),), payload.shape[1])
-        return Offload(self.model.edge(received), sent, received)
+    def send(self, images: Tensor) -> Payload:
+        """Return the bytes of images uint8 (B, 3, H, W); the feature stays on the device."""
+        feature = self.model.device_part(images)
+        return replace(self.codec.compress(feature, self.slice), local={"feature": feature})
+
+    @torch.no_grad()
+    def receive(self, arrival: Arrival) -> Received:
+        """Decode what arrived and let the edge part answer."""
+        feature = self.codec.decompress(arrival, self.model.feature_shape, self.slice)
+        return Received(self.model.edge_part(feature), feature)

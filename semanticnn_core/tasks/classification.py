@@ -1,20 +1,38 @@
-"""What a classifier's prediction is, and how often it is right."""
+"""One class an image: cross-entropy, and the share of images answered right."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from semanticnn_core.datasets.base import ImageSplit
-from semanticnn_core.tasks.split import SplitModel, evaluating
-
-
-@torch.no_grad()
-def clean_logits(model: SplitModel, split: ImageSplit, batch_size: int = 250) -> Tensor:
-    """Return what the uncompressed network answers for every image of a split, (N, classes), on the CPU."""
-    batches = torch.arange(len(split)).split(batch_size)
-    with evaluating(model):
-        return torch.cat([model(split.__getitems__(index)["image"].to(model.place)).cpu() for index in batches])
+from semanticnn_core.tasks.base import Targets
 
 
-def clean_accuracy(model: SplitModel, split: ImageSplit) -> float:
-    """Return the share of a split that the uncompressed network gets right."""
-    return float((clean_logits(model, split).argmax(1) == split.labels).double().mean())
+class Classification:
+    """Outputs are logits (B, classes), the truth is the column `label`, int64 (B,)."""
+
+    metric = "accuracy"
+
+    def loss(self, outputs: Tensor, targets: Targets, smoothing: float = 0.0) -> Tensor:
+        """Return the cross-entropy; smoothing: probability spread over the wrong classes."""
+        return F.cross_entropy(outputs, targets["label"], label_smoothing=smoothing)
+
+    def distill(self, outputs: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
+        """Return T²·KL(teacher ‖ student) of predictions softened by T (Hinton et al., 2015)."""
+        student, target = (F.log_softmax(each / temperature, 1) for each in (outputs, teacher))
+        return F.kl_div(student, target, reduction="batchmean", log_target=True) * temperature**2
+
+    def answers(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Return the class of the largest logit."""
+        return {"label": outputs.argmax(1)}
+
+    def per_image(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Return 1 where the answer is right, else 0, float64 (N,)."""
+        return (outputs.argmax(1) == targets["label"].to(outputs.device)).double()
+
+    def score(self, outputs: Tensor, targets: Targets) -> float:
+        """Return the share answered right."""
+        return float(self.per_image(outputs, targets).mean())
+
+    def chance(self, targets: Targets) -> float:
+        """Return the share of the most frequent class."""
+        return float(torch.bincount(targets["label"]).max() / len(targets["label"]))

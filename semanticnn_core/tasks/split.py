@@ -3,11 +3,15 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+
+from semanticnn_core.datasets.base import Split, moved
+from semanticnn_core.tasks.base import Task, joined
+from semanticnn_core.tasks.classification import Classification
 
 Cut = Literal["stem", "pool"]
 MODELS = ("mobilenet_v2", "resnet50")
@@ -42,9 +46,10 @@ class PixelNormalize(nn.Module):
 
 
 class SplitModel(nn.Module):
-    """Any two modules in a row: `device` maps uint8 images to a feature, `edge` the feature to outputs.
+    """Any two modules in a row: `device_part` maps uint8 images to a feature, `edge_part` the feature to outputs.
 
     image_size: height and width of the square images the split is meant for, pixels.
+    task: what is asked of the outputs; classification when left out.
     feature_range: smallest and largest feature value; when left out, that of the activation the device runs last, or
     open where its feature does not keep to it.
     Raises ValueError when the dry run that finds the feature's shape fails.
@@ -52,25 +57,36 @@ class SplitModel(nn.Module):
 
     def __init__(
         self,
-        device: nn.Module,
-        edge: nn.Module,
+        device_part: nn.Module,
+        edge_part: nn.Module,
         image_size: int,
         feature_range: tuple[float, float] | None = None,
         description: dict | None = None,
+        task: Task | None = None,
     ) -> None:
         super().__init__()
-        self.device, self.edge, self.image_size = device, edge, image_size
-        self.description = description or {}
+        self.device_part, self.edge_part, self.image_size = device_part, edge_part, image_size
+        self.description, self.task = description or {}, task or Classification()
         self.feature_shape, self.output_shape, self.feature_range = self._dry_run(feature_range)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the edge's output for images uint8 (B, 3, H, W), nothing compressed."""
-        return self.edge(self.device(images))
+        return self.edge_part(self.device_part(images))
 
     @property
-    def place(self) -> torch.device:
-        """Where the network's weights are: the processor that images must be brought to."""
+    def device(self) -> torch.device:
+        """The processor that holds the weights, to which images must be brought."""
         return next(self.parameters(), torch.empty(0)).device
+
+    @torch.no_grad()
+    def answer_all(self, split: Split) -> Any:
+        """Return the outputs of the uncompressed network for every item of a split, joined, on the CPU."""
+        with evaluating(self):
+            return joined([moved(self(batch["image"]), "cpu") for _, batch in split.batches(device=self.device)])
+
+    def score(self, split: Split) -> float:
+        """Return the task's score of the uncompressed network on a split."""
+        return self.task.score(self.answer_all(split), split.columns)
 
     def frozen(self) -> "SplitModel":
         """Put the network in evaluation mode, switch its gradients off, and return it."""
@@ -82,17 +98,31 @@ class SplitModel(nn.Module):
         The outputs agree to rounding, and MobileNetV2's forward and backward pass takes a quarter less time.
         An edge that torch.fx cannot trace, or that shares layers, is returned as it is.
         """
-        edge = self.frozen().edge
-        probe = torch.rand(2, *self.feature_shape, generator=torch.Generator().manual_seed(0)).to(self.place)
+        edge = self.frozen().edge_part
+        probe = torch.rand(2, *self.feature_shape, generator=torch.Generator().manual_seed(0)).to(self.device)
         try:
             candidate = fuse(edge).requires_grad_(False)
             with torch.no_grad():
                 same = torch.allclose(candidate(probe), edge(probe), rtol=1e-3, atol=1e-4)
         except Exception:  # what a traced network may raise is as open as what it may contain
             same = False
-        return SplitModel(
-            self.device, candidate if same else edge, self.image_size, self.feature_range, self.description
-        )
+        edge = candidate if same else edge
+        return SplitModel(self.device_part, edge, self.image_size, self.feature_range, self.description, self.task)
+
+    def with_classes(self, classes: int) -> "SplitModel":
+        """Return the network with outputs for so many classes: itself, or with a new last layer.
+
+        Raises ValueError when the edge part does not end in a linear layer.
+        """
+        last = self.edge_part[-1] if isinstance(self.edge_part, nn.Sequential) else None
+        if self.output_shape == (classes,):
+            return self
+        if not isinstance(last, nn.Linear):
+            raise ValueError("only an edge part that is a Sequential ending in a Linear layer can get another head")
+        head = nn.Linear(last.in_features, classes).to(self.device)
+        described = self.description | ({"classes": classes} if self.description else {})
+        edge = nn.Sequential(*self.edge_part[:-1], head)
+        return SplitModel(self.device_part, edge, self.image_size, self.feature_range, described, self.task)
 
     def half_rounded(self) -> "SplitModel":
         """Round all weights, in place, to the half precision in which they are published; returns the network."""
@@ -102,15 +132,15 @@ class SplitModel(nn.Module):
         self, given: tuple[float, float] | None
     ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float, float]]:
         """Send two images of noise through; returns the shapes of feature and output, and the feature's range."""
-        dice = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (2, 3, self.image_size, self.image_size), generator=dice, dtype=torch.uint8)
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (2, 3, self.image_size, self.image_size), generator=generator, dtype=torch.uint8)
         ran: list[nn.Module] = []
-        leaves = [module for module in self.device.modules() if not list(module.children())]
+        leaves = [module for module in self.device_part.modules() if not list(module.children())]
         hooks = [leaf.register_forward_hook(lambda leaf, *_: ran.append(leaf)) for leaf in leaves]
         try:
             with torch.no_grad(), evaluating(self):
-                feature = self.device(images.to(self.place))
-                output = self.edge(feature.clone())
+                feature = self.device_part(images.to(self.device))
+                output = self.edge_part(feature.clone())
         except RuntimeError as error:
             raise ValueError(f"the split does not run on images {tuple(images.shape)}: {error}") from error
         finally:
@@ -121,7 +151,7 @@ class SplitModel(nn.Module):
         low, high = given or _activation_range(ran)
         if not given and (feature.min() < low or feature.max() > high):  # something without a module came after
             low, high = -math.inf, math.inf
-        return tuple(feature.shape[1:]), tuple(output.shape[1:]), (low, high)
+        return tuple(feature.shape[1:]), tuple(getattr(output, "shape", ())[1:]), (low, high)
 
     @classmethod
     def of(
@@ -145,9 +175,9 @@ class SplitModel(nn.Module):
             raise ValueError(f"classes must be at least 2, got {classes}")
         if image_size < 32:
             raise ValueError(f"image_size must be at least 32 for {name}, got {image_size}")
-        device, edge = (_mobilenet_v2 if name == "mobilenet_v2" else _resnet50)(classes, cut, pretrained)
+        device_part, edge_part = (_mobilenet_v2 if name == "mobilenet_v2" else _resnet50)(classes, cut, pretrained)
         description = {"model": name, "classes": classes, "image_size": image_size, "cut": cut}
-        model = cls(nn.Sequential(PixelNormalize(), *device), edge, image_size, description=description)
+        model = cls(nn.Sequential(PixelNormalize(), *device_part), edge_part, image_size, description=description)
         return model.to(memory_format=torch.channels_last)
 
 

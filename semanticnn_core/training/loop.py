@@ -1,14 +1,17 @@
-"""The one training loop: seeded, resumable to the same numbers, on any devices through Accelerate."""
+"""The one training loop: seeded, resumable to the same numbers, on any devices and processes through Accelerate."""
 
+import hashlib
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -16,8 +19,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from semanticnn_core.config import TrainConfig
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.datasets.base import Split, collate
+from semanticnn_core.draws import Draws
 from semanticnn_core.training.memory import keep_freed_memory
+
+Row = dict[str, float]
 
 
 class TrainingDiverged(RuntimeError):
@@ -26,21 +32,43 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass
 class Progress:
-    """What step and validation functions may want to know: where training is, and its random numbers."""
+    """What step functions may want to know: where training is, and its random numbers."""
 
     epoch: int
     fraction: float  # of all steps done, in [0, 1)
-    generator: torch.Generator
+    draws: Draws
 
 
 Step = Callable[[nn.Module, dict[str, Tensor], Progress], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a training reports, and where it keeps its state.
+
+    folder: where the state is saved after each epoch; None saves nothing.
+    resume: go on from the state in `folder`, to the same numbers as without the break.
+    facts: what else a resumed training must have in common with the one it goes on with, by name.
+    on_epoch: called with each epoch's row of numbers. tracker: one of Accelerate's, for instance "tensorboard".
+    """
+
+    title: str = "training"
+    folder: Path | None = None
+    resume: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
+    on_epoch: Callable[[Row], None] | None = None
+    tracker: str | None = None
+
+
+SILENT = Run()
+"""A run that keeps nothing."""
 
 
 @dataclass
 class _History:
     """Rows of the training log; part of the resumable state."""
 
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def state_dict(self) -> dict:
         return {"rows": json.dumps(self.rows)}
@@ -49,37 +77,28 @@ class _History:
         self.rows = json.loads(state["rows"])
 
 
-def accelerator_for(config: TrainConfig) -> Accelerator:
-    """Return the Accelerator that all trainings here use: seedable order, one seed for every process."""
-    keep_freed_memory()
-    return Accelerator(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed))
-
-
 def fit(
     model: nn.Module,
     step: Step,
-    validate: Callable[[nn.Module], dict[str, float]],
-    split: ImageSplit,
+    validate: Callable[[nn.Module], Row],
+    split: Split,
     config: TrainConfig,
-    accelerator: Accelerator,
-    *,
-    run_dir: Path | None = None,
-    resume: bool = False,
-    title: str = "training",
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> list[dict[str, float]]:
+    run: Run = SILENT,
+) -> list[Row]:
     """Train `model` in place and leave it with its best weights; returns one row of numbers an epoch.
 
     step: returns the terms of the loss for a batch, the one called `loss` being minimised.
     validate: returns numbers of which `score` (higher is better) chooses the weights that are kept.
-    run_dir: where the state is saved after each epoch; with None nothing is written.
-    resume: go on from the state in `run_dir`, to the same numbers as without the break.
-    Raises TrainingDiverged when the loss is not finite, ValueError when the state is of a training with other
-    settings, another number of images or another network.
+    Raises TrainingDiverged when the loss is not finite, ValueError when the state in the run's folder is of another
+    training: other settings, data or networks.
     """
+    accelerator = _accelerator(config, run)
+    generator = torch.Generator(accelerator.device)
+    draws = Draws(generator, accelerator.process_index, accelerator.num_processes)
     loader = DataLoader(
-        split, batch_size=config.batch_size, shuffle=True, collate_fn=_as_is, drop_last=len(split) > config.batch_size
+        split, batch_size=config.batch_size, shuffle=True, collate_fn=collate, drop_last=len(split) > config.batch_size
     )
+    settings = {**config.to_dict(), **run.facts, "images": len(split), "start": fingerprint(model)}
     optimizer = torch.optim.AdamW(_decayed(model, config.weight_decay), lr=config.learning_rate)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     total = config.epochs * len(loader)
@@ -91,35 +110,29 @@ def fit(
     accelerator.register_for_checkpointing(scheduler, history)
     inner = accelerator.unwrap_model(model)
     best, first = _weights(inner), 0
-    if run_dir is not None and resume:
-        best, first = _load_state(accelerator, run_dir, _settings(config, split), best)
-    elif run_dir is not None:
-        _forget_states(accelerator, run_dir)
-    images = config.batch_size * accelerator.num_processes
+    if run.folder is not None and run.resume:
+        best, first = _load_state(accelerator, run.folder, settings, best)
+    elif run.folder is not None:
+        _forget_states(accelerator, run.folder)
+    images = min(config.batch_size, len(split))
     bar = tqdm(
-        total=total * images,
-        initial=first * len(loader) * images,
-        unit="img",
-        desc=title,
-        mininterval=0.5,
-        disable=not accelerator.is_main_process,
-        smoothing=0.05,
-    )
+        total=total * images, initial=first * len(loader) * images, unit="img", desc=run.title, mininterval=0.5,
+        disable=not accelerator.is_main_process, smoothing=0.05,
+    )  # fmt: skip
     with bar:
         for epoch in range(first, config.epochs):
             set_seed((config.seed * 100_003 + epoch) % 2**32)
             loader.set_epoch(epoch)
-            generator = torch.Generator(accelerator.device)
-            generator.manual_seed((config.seed * 1009 + epoch) * 1009 + accelerator.process_index)
+            generator.manual_seed((config.seed * 1009 + epoch) * 1009)
             model.train()
-            sums: dict[str, float] = {}
+            sums: Row = {}
             for index, batch in enumerate(loader):
-                progress = Progress(epoch, (epoch + index / len(loader)) / config.epochs, generator)
+                progress = Progress(epoch, (epoch + index / len(loader)) / config.epochs, draws)
                 terms = step(model, batch, progress)
-                values = {name: float(value.detach()) for name, value in terms.items()}
+                values = dict(zip(terms, torch.stack([each.detach() for each in terms.values()]).tolist(), strict=True))
                 if not math.isfinite(values["loss"]):
                     raise TrainingDiverged(
-                        f"{title}: the loss is {values['loss']} in epoch {epoch + 1}, step {index + 1} ({values}); "
+                        f"{run.title}: the loss is {values['loss']} in epoch {epoch + 1}, step {index + 1} ({values}); "
                         f"try a learning_rate below {config.learning_rate:g}"
                     )
                 optimizer.zero_grad()
@@ -129,23 +142,94 @@ def fit(
                 scheduler.step()
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
                 bar.update(images)
-                bar.set_postfix(
-                    epoch=f"{epoch + 1}/{config.epochs}", loss=f"{sums['loss'] / (index + 1):.4f}", refresh=False
-                )
+                bar.set_postfix(_state(epoch, config, sums["loss"] / (index + 1), history.rows), refresh=False)
             means = {name: value / len(loader) for name, value in sums.items()}
             inner.eval()
             _agree(accelerator, inner)
             means |= validate(inner)
             history.rows.append({"epoch": epoch + 1, **means})
+            accelerator.log({f"{run.title}/{name}": value for name, value in means.items()}, step=epoch + 1)
             if means["score"] >= max(row["score"] for row in history.rows):
                 best = _weights(inner)
-            if on_epoch is not None:
-                on_epoch(history.rows[-1])
-            if run_dir is not None:
-                _save_state(accelerator, run_dir, _settings(config, split), best, epoch + 1)
+            if run.on_epoch is not None:
+                run.on_epoch(history.rows[-1])
+            if run.folder is not None:
+                _save_state(accelerator, run.folder, settings, best, epoch + 1)
+    accelerator.end_training()
     inner.load_state_dict(best)
     inner.eval()
     return history.rows
+
+
+def training_device() -> torch.device:
+    """Return where trainings run: this process' accelerator, or the CPU."""
+    with _own_environment():
+        return PartialState(cpu=not torch.accelerator.is_available()).device
+
+
+def is_main_process() -> bool:
+    """Return whether this process measures and writes: the only one, or the first of several."""
+    training_device()
+    return PartialState().is_main_process
+
+
+@contextmanager
+def placed(device: torch.device, *modules: nn.Module) -> Iterator[None]:
+    """Within it modules are on a device; afterwards they are back where they were."""
+    before = [next((each.device for each in module.state_dict().values()), device) for module in modules]
+    for module in modules:
+        module.to(device)
+    try:
+        yield
+    finally:
+        for module, earlier in zip(modules, before, strict=True):
+            module.to(earlier)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return a hash of all weights and buffers, by which a training knows its networks again."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Hide Accelerate's variables, whatever `accelerate launch` or a shell has set: the loop is for its defaults."""
+    theirs = [name for name in os.environ if name.startswith("ACCELERATE_") and name != "ACCELERATE_USE_CPU"]
+    kept = {name: os.environ.pop(name) for name in theirs}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _accelerator(config: TrainConfig, run: Run) -> Accelerator:
+    """Return the Accelerator of a training: seedable order, a batch divided among the processes."""
+    keep_freed_memory()
+    loading = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed, split_batches=True)
+    training_device()
+    with _own_environment():
+        accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(), dataloader_config=loading, mixed_precision="no",
+            log_with=run.tracker, project_dir=run.folder if run.tracker else None,
+        )  # fmt: skip
+    if config.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"batch_size {config.batch_size} cannot be divided among {accelerator.num_processes} processes; "
+            f"give a multiple of {accelerator.num_processes}"
+        )
+    if run.tracker:
+        accelerator.init_trackers("semanticnn")
+    return accelerator
+
+
+def _state(epoch: int, config: TrainConfig, loss: float, rows: list[Row]) -> dict[str, str]:
+    """Return what the bar says beside its images: epoch, loss, and the last validation."""
+    validation = {name: f"{value:.4f}" for name, value in (rows[-1] if rows else {}).items() if "validation" in name}
+    return {"epoch": f"{epoch + 1}/{config.epochs}", "loss": f"{loss:.4f}", **validation}
 
 
 def _agree(accelerator: Accelerator, model: nn.Module) -> None:
@@ -154,10 +238,6 @@ def _agree(accelerator: Accelerator, model: nn.Module) -> None:
         for statistic in model.buffers():
             if statistic.is_floating_point():
                 statistic.copy_(accelerator.reduce(statistic, "mean"))
-
-
-def _as_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return batch
 
 
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -173,50 +253,42 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
 
 
-def _settings(config: TrainConfig, split: ImageSplit) -> dict:
-    """Return what a resumed training must have in common with the one it goes on with."""
-    return config.to_dict() | {"images": len(split)}
-
-
-def _save_state(accelerator: Accelerator, run_dir: Path, settings: dict, best: dict, epoch: int) -> None:
+def _save_state(accelerator: Accelerator, folder: Path, settings: dict, best: dict, epoch: int) -> None:
     """Write the state of a finished epoch beside the previous one, then remove that."""
-    final = Path(run_dir) / f"epoch-{epoch:05d}"
+    final = Path(folder) / f"epoch-{epoch:05d}"
     accelerator.wait_for_everyone()
     shared = final.with_name(f".{final.name}.tmp")
     accelerator.save_state(str(shared))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         save_file(best, shared / "best.safetensors")
-        (shared / "config.json").write_text(json.dumps(settings, indent=2))
+        (shared / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
         shared.rename(final)
-        _forget_states(accelerator, run_dir, final.name)
+        _forget_states(accelerator, folder, final.name)
     accelerator.wait_for_everyone()
 
 
-def _forget_states(accelerator: Accelerator, run_dir: Path, but: str = "") -> None:
+def _forget_states(accelerator: Accelerator, folder: Path, but: str = "") -> None:
     """Remove the states of earlier epochs, or of an earlier training."""
     if accelerator.is_main_process:
-        for old in Path(run_dir).glob("epoch-*"):
+        for old in Path(folder).glob("epoch-*"):
             if old.name != but:
                 shutil.rmtree(old)
 
 
-def _load_state(accelerator: Accelerator, run_dir: Path, settings: dict, best: dict) -> tuple[dict, int]:
+def _load_state(accelerator: Accelerator, folder: Path, settings: dict, best: dict) -> tuple[dict, int]:
     """Load the newest finished epoch, if there is one; returns the best weights and the epochs done."""
-    states = sorted(Path(run_dir).glob("epoch-*"))
+    states = sorted(Path(folder).glob("epoch-*"))
     if not states:
         return best, 0
-    stored = json.loads((states[-1] / "config.json").read_text())
+    stored = json.loads((states[-1] / "config.json").read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(settings)).items():
         if stored.get(name) != value:
             raise ValueError(
-                f"{run_dir} was trained with {name} = {stored.get(name)!r}, not {value!r}; "
-                "resume with the same settings, or start anew without --resume"
+                f"{folder} holds a training with {name} = {stored.get(name)!r}, not {value!r}; "
+                "resume with the same settings, data and networks, or start anew without --resume"
             )
-    kept = load_file(states[-1] / "best.safetensors")
-    if {name: value.shape for name, value in kept.items()} != {name: value.shape for name, value in best.items()}:
-        raise ValueError(f"{run_dir} holds the training of another network; start anew without --resume")
     accelerator.load_state(str(states[-1]))
-    return kept, int(states[-1].name.split("-")[1])
+    return load_file(states[-1] / "best.safetensors"), int(states[-1].name.split("-")[1])

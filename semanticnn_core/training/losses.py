@@ -18,13 +18,6 @@ def occupancy_loss(occupancy: Tensor) -> Tensor:
     return (p * (p * len(p)).log()).sum()
 
 
-def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return T²·KL(teacher ‖ student) of softened predictions (Hinton et al., 2015); logits (B, classes)."""
-    student = F.log_softmax(logits / temperature, 1)
-    target = F.log_softmax(teacher / temperature, 1)
-    return F.kl_div(student, target, reduction="batchmean", log_target=True) * temperature**2
-
-
 FLOOR = 1.0
 """Least sum of positive attributions and of their sizes (logits), and least count (pixels), by which L_XAI divides."""
 

@@ -9,9 +9,10 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from semanticnn_core.codec import SoftQuantizer
+from semanticnn_core.config import percent
 from semanticnn_core.studies.huffman import PrefixCode
 from semanticnn_core.studies.symbol_codes import flipped, wrong_places
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, percent, subplots
+from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, subplots
 
 ORDER_COLORS = {
     "natural": COLORS["blue"],

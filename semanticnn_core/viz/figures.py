@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor
 
-from semanticnn_core.viz.probes import Journey, busiest_channels, byte_bits
-from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING, SEQUENTIAL, percent, subplots
+from semanticnn_core.config import percent
+from semanticnn_core.systems.journey import Journey, byte_bits
+from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING, SEQUENTIAL, subplots
 
 BIT_COLORS = (COLORS["light"], COLORS["gray"], COLORS["red"])
 """A bit that arrived as 0, one that arrived as 1, and one that flipped."""
@@ -59,6 +60,11 @@ def draw_history(histories: Mapping[str, Sequence[Mapping[str, float]]], terms: 
     return figure
 
 
+def busiest_channels(feature: Tensor, count: int = 4) -> list[int]:
+    """Return the channels of a feature (C, h, w) that vary most over the image, the busiest first."""
+    return feature.std((1, 2)).argsort(descending=True)[:count].tolist()
+
+
 def draw_features(journeys: Sequence[Journey], title: str, channels: Sequence[int] | None = None) -> Figure:
     """Draw some channels of one image's feature: sent, received at each bit error rate, and the differences."""
     sent, count = journeys[0].sent, len(journeys)
@@ -101,13 +107,13 @@ def draw_curves(
 
     bars: `std`, or `sem` for the standard error of the mean.
     reference: names and heights of dashed lines, e.g. the uncompressed accuracy.
-    A rate of 0 stands left of the logarithmic axis; errors (`mse`) stand on a logarithmic axis, shares in per cent.
+    A rate of 0 stands left of the logarithmic axis; `feature_mse` stands on a logarithmic axis, shares in per cent.
     """
     alone = axis is None
     axis = panes(size=(9.5, 3.8))[1][0, 0] if alone else axis
     rates = sorted(table["ber"].unique())
     zero = min((rate for rate in rates if rate), default=1e-4) / 3
-    scale = 100 if y != "mse" else 1
+    scale = 1 if y == "feature_mse" else 100
     markers = "osD^vPX"
     groups = list(table.groupby(by, sort=False))
     for number, (name, group) in enumerate(groups):
@@ -118,19 +124,19 @@ def draw_curves(
     own = len(reference or {}) == len(groups) > 1  # one dashed line for each curve, in its colour
     for number, (name, height) in enumerate((reference or {}).items()):
         axis.axhline(height * scale, ls="--", lw=1.2, color=CYCLE[number] if own else COLORS["gray"], label=name)
-    axis.set(xscale="log", yscale="log" if y == "mse" else "linear", xlabel="bit error rate", ylabel=label)
+    axis.set(xscale="log", yscale="log" if y == "feature_mse" else "linear", xlabel="bit error rate", ylabel=label)
     axis.set_xticks([rate or zero for rate in rates], [percent(rate) for rate in rates])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.legend(**{"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if alone else {})
     return axis.figure
 
 
-def draw_told(exact: pd.DataFrame, measured: pd.DataFrame) -> Figure:
+def draw_beliefs(exact: pd.DataFrame, measured: pd.DataFrame) -> Figure:
     """Draw as heat maps what a wrong belief adds to the error, in % of the variance: of symbols, and of features."""
     figure, axes = panes(1, 2, (9.5, 3.9))
     titles = ("symbols: exact", "features: measured (mean over seeds)")
     for axis, table, title in zip(axes[0], (exact, measured), titles, strict=True):
-        grid = table.groupby(["ber", "told"])["error"].mean().unstack()
+        grid = table.groupby(["ber", "believed"])["error"].mean().unstack()
         excess = 100 * grid.sub(np.diag(grid), axis=0)
         largest = float(max(np.abs(excess.values).max(), 1e-6))
         axis.imshow(excess, cmap=DIVERGING, vmin=-largest, vmax=largest)
@@ -140,7 +146,7 @@ def draw_told(exact: pd.DataFrame, measured: pd.DataFrame) -> Figure:
         names = [percent(rate) for rate in grid.index]
         axis.set_xticks(range(len(names)), names)
         axis.set_yticks(range(len(names)), names)
-        axis.set(title=title, xlabel="bit error rate told", ylabel="true bit error rate")
+        axis.set(title=title, xlabel="bit error rate believed in", ylabel="true bit error rate")
         axis.grid(visible=False)
     figure.suptitle("What a wrong belief adds to the error, % of the signal's variance", x=0.01, ha="left", fontsize=12)
     return figure
@@ -229,7 +235,7 @@ def draw_gallery(journeys: Sequence[Journey], labels: Sequence[int], classes: Se
         axis.set_axis_off()
     gap = " " if max(map(len, classes)) < 6 else "\n"  # two long names do not fit side by side
     for axis, journey, label in zip(axes.flat, journeys, labels, strict=False):
-        clean, answer = int(journey.clean.argmax()), int(journey.answer.argmax())
+        clean, answer = journey.classes
         axis.imshow(journey.image.permute(1, 2, 0).numpy())
         axis.set_title(f"{classes[clean]}{gap}→ {classes[answer]}", loc="center", fontsize=11)
         axis.title.set_color(COLORS["red"] if answer != int(label) else COLORS["black"])

@@ -32,7 +32,7 @@ BOARD = {"fast memory (DTCM)": 128 * 1024, "all RAM": 1024 * 1024}
 @torch.no_grad()
 def draw_rounding(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncoder, images: Tensor) -> Figure:
     """Draw what rounding does to images uint8 (B, 3, H, W): errors of feature and latent, symbols that differ."""
-    feature = model.device(images)
+    feature = model.device_part(images)
     latent = codec.encoder.conv(codec.encoder.padded(feature))
     whole = encoder.feature(images)
     steps = (whole - feature.double() / encoder.stem.step).abs().mean(1)
@@ -61,7 +61,7 @@ def draw_rounding(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncod
 @torch.no_grad()
 def draw_margins(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncoder, images: Tensor) -> Figure:
     """Draw how far from a threshold the latents of images uint8 (B, 3, H, W) lie: all, and those that differ."""
-    latent = codec.encoder(model.device(images))
+    latent = codec.encoder(model.device_part(images))
     levels = codec.quantizer.levels
     distance = (latent[..., None] - (levels[1:] + levels[:-1]) / 2).abs().amin(-1)
     differ = encoder(images) != codec.quantizer.assign(latent)

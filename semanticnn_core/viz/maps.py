@@ -1,27 +1,21 @@
 """Figures of what the edge network looks at, and how maps do against the truth."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from semanticnn_core.evaluation.truth import RANDOM, masking_curve
-from semanticnn_core.files import located
+from semanticnn_core.evaluation.truth import RANDOM
 from semanticnn_core.viz.figures import panes
 from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING
 
 SQUARE = (0, 1, 1, 0)
 """Extent of every picture: images and maps of all sizes lie on each other."""
-COLUMNS = {
-    "explanations": ("feature", "method", "metric", "mean", "standard_error"),
-    "xai": ("gamma", "train_seed", "slice_ratio", "window", "bytes", "ber", "seed", "accuracy"),
-}
 METHOD_NAMES = {
     "integrated_gradients": "integrated\ngradients",
     "gradient_shap": "GradientSHAP",
@@ -42,35 +36,6 @@ METRIC_NAMES = {
     "gap": ("completeness gap, %\n(less is better)", 100),
 }
 """What the axis of a metric says, and what the metric is multiplied by."""
-
-
-def load_explanations(dataset: str, kind: str = "explanations", root: str | Path = "data") -> pd.DataFrame | None:
-    """Return a published table of trainings with and without L_XAI, None where there is none.
-
-    kind: `explanations` (what maps are worth) or `xai` (accuracies). A missing column is a ValueError.
-    """
-    path = located(root) / "results" / f"{dataset}-{kind}.csv"
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path)
-    missing = [name for name in COLUMNS[kind] if name not in table]
-    if missing:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}; it has {', '.join(table.columns)}")
-    return table
-
-
-def masking_table(
-    network: nn.Module, feature: Tensor, label: Tensor, maps: Mapping[str, Tensor], steps: int = 16
-) -> pd.DataFrame:
-    """Return both curves of several maps: method, kind ("deletion", "insertion"), share (0–1), image, probability."""
-    frames = []
-    for method, scores in maps.items():
-        for kind in ("deletion", "insertion"):
-            curve = masking_curve(network, feature, label, scores, kind == "insertion", steps)
-            table = pd.DataFrame(curve.cpu().numpy(), columns=np.linspace(0, 1, steps + 1))
-            table = table.rename_axis("image").reset_index().melt("image", var_name="share", value_name="probability")
-            frames.append(table.assign(method=method, kind=kind))
-    return pd.concat(frames, ignore_index=True).astype({"share": float})
 
 
 def draw_maps(

@@ -1,19 +1,24 @@
-"""Published measurements of schemes and byte budgets: statistics over training seeds, and their figures.
+"""Figures of published measurements: schemes, byte budgets, and systems beside what others report."""
 
-A table of schemes has the columns scheme ("released", "ours", and variants of it such as "ours, 4 centers"), bytes,
-train_seed, ber, seed (of the channel), accuracy.
-"""
-
-from pathlib import Path
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+from matplotlib.ticker import NullLocator
 
-from semanticnn_core.files import located
+from semanticnn_core.config import percent
+from semanticnn_core.evaluation.tables import (
+    against_released,
+    budget,
+    grid_means,
+    per_training,
+    uncompressed_accuracy,
+    whole_codes,
+)
 from semanticnn_core.viz.figures import draw_curves, panes
-from semanticnn_core.viz.style import COLORS, CYCLE, percent
+from semanticnn_core.viz.style import COLORS, CYCLE
 
 STYLES = {
     "ours": ("o", "-", "circles"),
@@ -21,91 +26,6 @@ STYLES = {
     "released": ("s", "none", "squares"),
 }
 """Schemes, as `draw_budgets` marks and joins them, and what its title calls the marks."""
-COLUMNS = ("scheme", "bytes", "train_seed", "ber", "seed", "accuracy")
-
-
-def schemes_path(dataset: str, root: str | Path = "data") -> Path:
-    """Return where the table of schemes of a data set is published."""
-    return located(root) / "results" / f"{dataset}-schemes.csv"
-
-
-def load_schemes(dataset: str, root: str | Path = "data") -> pd.DataFrame | None:
-    """Return the published table of schemes, None where there is none; a missing column is a ValueError."""
-    path = schemes_path(dataset, root)
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(f"{path} lacks the column {missing[0]!r}; it has {', '.join(table.columns)}")
-    return table
-
-
-def per_training(table: pd.DataFrame) -> pd.DataFrame:
-    """Average over the channel seeds: one row a scheme, bytes, train_seed and ber. Trainings are the samples."""
-    return table.groupby(["scheme", "bytes", "train_seed", "ber"], as_index=False, sort=False)["accuracy"].mean()
-
-
-def budget(table: pd.DataFrame) -> int:
-    """Return the bytes at which the schemes are compared: the released one's, the most where there are several."""
-    return int(table.loc[table["scheme"] == "released", "bytes"].max())
-
-
-def paired_differences(
-    table: pd.DataFrame, ours: tuple[str, int] | None = None, other: tuple[str, int] | None = None
-) -> pd.DataFrame:
-    """Compare two (scheme, bytes) training seed by training seed; accuracies' differences as fractions.
-
-    ours, other: "ours" and "released" at the `budget` when left out.
-    Returns per ber: difference (the mean, ours − other), standard_error (sd / √pairs, NaN for one pair), pairs.
-    """
-    ours, other = ours or ("ours", budget(table)), other or ("released", budget(table))
-    means = per_training(table).set_index(["scheme", "bytes", "ber", "train_seed"])["accuracy"].sort_index()
-    for name, size in (ours, other):
-        if (name, size) not in means.index.droplevel(["ber", "train_seed"]):
-            raise ValueError(f"the table holds nothing for {name!r} at {size} bytes")
-    difference = (means.loc[ours] - means.loc[other]).dropna().groupby("ber")
-    summary = difference.agg(difference="mean", deviation="std", pairs="size").reset_index()
-    summary["standard_error"] = summary["deviation"] / np.sqrt(summary["pairs"])
-    return summary[["ber", "difference", "standard_error", "pairs"]]
-
-
-def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
-    """Write `paired_differences` for reading: percentage points with their standard error, and what is sure at 95 %."""
-    points = [
-        f"{100 * row.difference:+.2f} ± {100 * row.standard_error:.2f}" for row in differences.itertuples(index=False)
-    ]
-    return pd.DataFrame(
-        {
-            "bit error rate": [percent(ber) for ber in differences["ber"]],
-            "difference ± standard error, points": points,
-            "pairs": differences["pairs"],
-            "verdict": [_verdict(row) for row in differences.itertuples(index=False)],
-        }
-    ).set_index("bit error rate")
-
-
-def _verdict(row) -> str:
-    if row.pairs < 2:
-        return "one pair"
-    sure = abs(row.difference) > student.ppf(0.975, row.pairs - 1) * row.standard_error
-    return "open" if not sure else "better" if row.difference > 0 else "worse"
-
-
-def against_released(table: pd.DataFrame, share: float = 1.0) -> dict[str, pd.DataFrame]:
-    """Return `paired_differences` of each scheme measured at a share of the budget to the released one at all of it."""
-    size = budget(table)
-    some = int(share * size)
-    names = [
-        name for name in STYLES if name != "released" and ((table["scheme"] == name) & (table["bytes"] == some)).any()
-    ]
-    return {name: paired_differences(table, (name, some), ("released", size)) for name in names}
-
-
-def released_table(table: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
-    """Return `difference_table` of all that `against_released` compares, a block a scheme."""
-    tables = {name: difference_table(each) for name, each in against_released(table, share).items()}
-    return pd.concat(tables, names=["scheme"]) if tables else pd.DataFrame()
 
 
 def draw_schemes(table: pd.DataFrame) -> Figure:
@@ -153,3 +73,56 @@ def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
     marks = [f"{mark}: {name}" for name, (*_, mark) in STYLES.items() if name in set(means["scheme"])]
     axis.set_title(f"{', '.join(marks)}\nmean ± std over trainings; faint: a single one", fontsize=11)
     return figure
+
+
+def draw_measured(table: pd.DataFrame, reported: pd.DataFrame, again: pd.DataFrame | None = None) -> Figure:
+    """Draw accuracy over the bit error rate of systems that send their whole code, and what is lost in the mean.
+
+    reported: what others report, drawn as hatched bars. again: rows of the same kind as `table`, its uncompressed
+    network included, drawn as open marks.
+    """
+    figure, axes = panes(1, 2, (10.5, 4.0), gridspec_kw={"width_ratios": [1.5, 1]})
+    axis, whole = axes[0, 0], whole_codes(table)
+    colors = dict(zip(whole["system"].unique(), cycle(CYCLE)))
+    for name, rows in whole.groupby("system", sort=False):
+        _curve(axis, rows, f"{name}, {rows['bytes'].iloc[0]:.0f} B", color=colors[name], fmt="o-")
+    _level(axis, table, "uncompressed", COLORS["gray"])
+    if again is not None:
+        for name, rows in whole_codes(again).groupby("system", sort=False):
+            _curve(axis, rows, name, color=COLORS["black"], fmt="D", mfc="none")
+        _level(axis, again, "uncompressed, now", COLORS["black"])
+    rates = sorted(set(whole["ber"]) - {0.0})
+    axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %")
+    axis.set_title(f"mean ± std over {whole['seed'].nunique()} channel seeds")
+    axis.set_xticks(rates, [percent(rate) for rate in rates])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.legend(loc="lower left")
+    _losses(axes[0, 1], grid_means(table), reported, colors)
+    return figure
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, label: str, **look) -> None:
+    stats = 100 * rows[rows["ber"] > 0].groupby("ber")["accuracy"].agg(["mean", "std"]).fillna(0)
+    axis.errorbar(stats.index, stats["mean"], stats["std"], label=label, capsize=3, ms=5, **look)
+
+
+def _level(axis: Axes, table: pd.DataFrame, label: str, color: str) -> None:
+    height = 100 * uncompressed_accuracy(table)
+    axis.axhline(height, ls="--", lw=1.2, color=color, label=f"{label}: {height:.1f} %")
+
+
+def _losses(axis: Axes, means: pd.DataFrame, reported: pd.DataFrame, colors: dict[str, str]) -> None:
+    """Draw the points lost as bars, the measured above the reported."""
+    bars = [(f"{row.system}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]}) for row in means.itertuples()]
+    for row in reported.dropna(subset="accuracy").itertuples():
+        look = {"color": COLORS["light"], "hatch": "//", "edgecolor": COLORS["gray"]}
+        label = f"paper: {row.system},\n{row.network}, {row.float_bytes:,.0f} B"  # as the paper counts
+        bars.append((label, row.clean_accuracy - row.accuracy, look))
+    for place, (_, lost, look) in enumerate(bars):
+        axis.barh(place, 100 * lost, 0.65, **look)
+        axis.text(100 * lost + 0.5, place, f"{100 * lost:.1f}", va="center", fontsize=10)
+    axis.set_yticks(np.arange(len(bars)), [label for label, *_ in bars])
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    axis.grid(axis="y", visible=False)
+    axis.set(xlabel="points", title="lost in the mean over 0.01–5 % errors")

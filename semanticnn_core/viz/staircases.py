@@ -15,9 +15,10 @@ from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
 from semanticnn_core.codec.code_order import order_by_name
+from semanticnn_core.config import percent
 from semanticnn_core.studies.centers import CenterRun, entropy_bits, lloyd_max, relative_distortion, with_centers
 from semanticnn_core.training.losses import occupancy_loss
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, percent, subplots
+from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, subplots
 
 
 @dataclass(frozen=True)

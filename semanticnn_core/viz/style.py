@@ -65,8 +65,3 @@ def subplots(rows: int = 1, columns: int = 1, width: float = 9.0, height: float 
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
     plt.close(figure)
     return figure, axes
-
-
-def percent(ber: float) -> str:
-    """Return a rate as people read it: 0.0025 is `0.25 %`."""
-    return f"{100 * ber:.4g} %"

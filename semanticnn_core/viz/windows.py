@@ -11,9 +11,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional as F
 
+from semanticnn_core.channels import Arrival
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.codec.slicing import center_corner, corners, sliced_length
-from semanticnn_core.config import Window
+from semanticnn_core.config import Slice, Window
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.figures import panes
 from semanticnn_core.viz.maps import SQUARE, draw_map, prepare, shown_pixels
@@ -25,21 +25,15 @@ WINDOW_COLORS = dict(zip(WINDOWS, (COLORS["gray"], COLORS["red"], COLORS["blue"]
 
 @torch.no_grad()
 def code_index(codec: SemanticCodec, feature: Tensor) -> Tensor:
-    """Return the symbols that features (B, C, H, W) would be sent as, int64 (B, h, w, K)."""
-    return codec.quantizer.assign(codec.encoder(feature)).permute(0, 2, 3, 1)
+    """Return the symbols that features (B, C, H, W) would be sent as, int64 (B, K, h, w)."""
+    return codec.quantizer.assign(codec.encoder(feature))
 
 
-def window_boxes(codec: SemanticCodec, feature: Tensor, slice_ratio: float, window: Window) -> Tensor:
+def window_boxes(codec: SemanticCodec, feature: Tensor, slice: Slice) -> Tensor:
     """Return where each feature's window lies, as shares of the picture: x0, y0, x1, y1 in [0, 1], (B, 4)."""
-    index = code_index(codec, feature)
-    size = index.shape[1:3]
-    rows, columns = (sliced_length(length, slice_ratio) for length in size)
-    place = codec.best_place(index, slice_ratio, window)
-    corner = center_corner(*size, rows, columns).expand(len(feature), 2)
-    if place is not None:
-        corner = corners(*size, rows, columns)[place.cpu()]
-    top, left = corner.double().T
-    return torch.stack([left, top, left + columns, top + rows], 1) / torch.tensor([*size[::-1], *size[::-1]])
+    windows = codec.windows(feature.shape[1:], slice)
+    corner = windows.corner(codec.best_window(code_index(codec, feature), slice)).expand(len(feature), 2)
+    return windows.frames(corner)[:, [1, 0, 3, 2]]
 
 
 @torch.no_grad()
@@ -56,8 +50,8 @@ def draw_slicing(
     Under each window: the share of the mask that it keeps, and what the edge answers without any bit error, red where
     that is not what the uncompressed network answers.
     """
-    feature = model.device(images)
-    clean = model.edge(feature).argmax(1)
+    feature = model.device_part(images)
+    clean = model.edge_part(feature).argmax(1)
     believed = codec.importance_map(code_index(codec, feature)).float()
     figure, axes = panes(len(images), len(WINDOWS) + 2, (9.5, 1.85 * len(images) + 0.5))
     names = ("image", "the device's map\n(bright: matters)", *(f"window:\n{window}" for window in WINDOWS))
@@ -68,10 +62,10 @@ def draw_slicing(
         row[1].imshow(image.mean(2), cmap="gray", extent=SQUARE)
         row[1].imshow(map_.numpy(), cmap=SEQUENTIAL, alpha=0.65, extent=SQUARE)
     for number, window in enumerate(WINDOWS, 2):
-        boxes = window_boxes(codec, feature, slice_ratio, window).tolist()
-        payload = codec.compress(feature, slice_ratio, window)
-        received = codec.decompress(payload, 0.0, feature.shape[1:], slice_ratio, window)
-        answers = model.edge(received).argmax(1)
+        part = Slice(slice_ratio, window)
+        boxes = window_boxes(codec, feature, part).tolist()
+        received = codec.decompress(Arrival(codec.compress(feature, part), ber=0.0), feature.shape[1:], part)
+        answers = model.edge_part(received).argmax(1)
         for place, (box, image) in enumerate(zip(boxes, shown_pixels(images), strict=True)):
             axis = axes[place, number]
             axis.imshow(_faded(image, box), extent=SQUARE)

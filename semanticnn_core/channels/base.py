@@ -1,0 +1,115 @@
+"""What crosses a channel, and what every channel offers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+ASSUMED_BER = 0.01
+"""The bit error rate that a receiver believes in when nothing is known of it: the middle of what codecs train for."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What leaves the device for a batch of images.
+
+    data: uint8 (B, n), filled with zeros behind each sample's own length.
+    length: bytes used by each sample, int64 (B,); all n when left out.
+    local: what stays on the device (a feature, local logits), by name; carried along in simulations, never counted.
+    Raises ValueError on another type or shape.
+    """
+
+    data: Tensor
+    length: Tensor | None = None
+    local: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.data.dtype != torch.uint8 or self.data.dim() != 2:
+            raise ValueError(f"payload must be uint8 (B, n), got {self.data.dtype} {tuple(self.data.shape)}")
+        count, most = self.data.shape
+        if self.length is None:
+            object.__setattr__(self, "length", torch.full((count,), most))
+        elif self.length.shape != (count,) or ((self.length < 0) | (self.length > most)).any():
+            raise ValueError(f"length must hold {count} numbers of bytes in [0, {most}], got {self.length.tolist()}")
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def used(self) -> Tensor:
+        """Which bytes belong to the payload, bool (B, n)."""
+        return torch.arange(self.data.shape[1], device=self.data.device) < self.length.to(self.data.device)[:, None]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What reaches the edge of a payload, and what the receiver knows of the way it came.
+
+    payload: the bytes, damaged or not.
+    present: which bytes arrived at all, bool (B, n); None means all. What is lost is unknown, not zero.
+    ber: the bit error rate that the receiver believes in, a number or one a sample (B,); None where it must do without.
+    """
+
+    payload: Payload
+    present: Tensor | None = None
+    ber: float | Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.ber is not None:
+            check_ber(self.ber, len(self.payload))
+        if self.present is not None and self.present.shape != self.payload.data.shape:
+            shapes = tuple(self.present.shape), tuple(self.payload.data.shape)
+            raise ValueError(f"present must have the payload's shape {shapes[1]}, got {shapes[0]}")
+
+    @property
+    def estimated_ber(self) -> float | Tensor:
+        """The rate to decode with: the known one, or `ASSUMED_BER`."""
+        return ASSUMED_BER if self.ber is None else self.ber
+
+    def cut(self, length: int) -> "Arrival":
+        """Return the arrival of which only the first `length` bytes came: the tail is lost."""
+        most = self.payload.data.shape[1]
+        if not 0 <= length <= most:
+            raise ValueError(f"length must be in [0, {most}], the bytes that were sent; got {length}")
+        came = (torch.arange(most, device=self.payload.data.device) < length).expand_as(self.payload.data)
+        return replace(self, present=came if self.present is None else self.present & came)
+
+
+class Channel(Protocol):
+    """Bytes in, damaged bytes out."""
+
+    def __call__(self, payload: Payload) -> Arrival: ...
+
+
+class SymbolChannel(Protocol):
+    """A channel that training can use: it acts on unpacked code words, with the same statistics."""
+
+    ber: float | Tensor
+
+    def on_symbols(self, symbols: Tensor, bits: int) -> Tensor: ...
+
+
+class Link(Protocol):
+    """A kind of channel that can be drawn again and again: one point of a sweep.
+
+    settings: its columns in tables, for instance {"ber": 0.01}.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+
+    def channel(self, seed: int) -> Channel: ...
+
+
+def check_ber(ber: float | Tensor, count: int | None = None) -> None:
+    """Refuse a bit error rate outside [0, 0.5]; a tensor must hold one rate per sample, (B,), of `count` samples."""
+    values = torch.as_tensor(ber)
+    if values.dim() > 1:
+        raise ValueError(f"ber must be a number or one number per sample (B,), got shape {tuple(values.shape)}")
+    wrong = values[~((values >= 0) & (values <= 0.5))]
+    if wrong.numel():
+        raise ValueError(f"ber must be in [0, 0.5], got {float(wrong.flatten()[0]):g}")
+    if count is not None and values.numel() not in (1, count):
+        raise ValueError(f"ber must be a number or one for each of {count} payloads, got {values.numel()}")

@@ -1,0 +1,82 @@
+"""`semanticnn train-base`: a task network, trained and published."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from semanticnn_core.commands.shared import state_folder, this_command
+from semanticnn_core.config import BaseTrainConfig, Settings, setting
+
+
+@dataclass(frozen=True)
+class TrainBase(Settings):
+    """Train a task network from scratch (or from ImageNet weights) on a data set."""
+
+    dataset: str = "scene_digits"
+    """scene_digits, cifar100, a MedMNIST-style .npz, or a folder of class folders."""
+    model: Literal["mobilenet_v2", "resnet50"] = "mobilenet_v2"
+    """Which of torchvision's networks."""
+    cut: Literal["stem", "pool"] | None = None
+    """Where device and edge part: after the stem, or (resnet50, its default) after the max-pool."""
+    image_size: int = setting(64, 32, 4096)
+    """Height and width the images are brought to, pixels."""
+    pretrained: bool = False
+    """Start from torchvision's ImageNet weights (fetched once)."""
+    start: str | None = None
+    """Start from the network of this checkpoint; the model options are then the checkpoint's."""
+    training: BaseTrainConfig = field(default_factory=BaseTrainConfig)
+    """Settings of the training."""
+    out: Path | None = None
+    """Checkpoint folder to write; runs/checkpoints/MODEL-DATASET when left out."""
+    resume: bool = False
+    """Go on from the last finished epoch of the same training."""
+    tracker: str | None = None
+    """Where learning curves go too, for instance tensorboard (installed apart)."""
+    limit: int | None = setting(None, 1)
+    """Use only that many images of each split, for a quick trial."""
+    data_root: Path = Path("data")
+    """Where data sets and checkpoints lie."""
+
+    def check(self) -> None:
+        if self.start and self.pretrained:
+            raise ValueError("start and pretrained exclude each other: a training starts from one network")
+
+    def __call__(self) -> None:
+        from accelerate.utils import set_seed
+
+        from semanticnn_core.datasets import load_dataset
+        from semanticnn_core.evaluation.publish import RESULTS, write_readme
+        from semanticnn_core.systems import load_checkpoint
+        from semanticnn_core.systems.checkpoints import save_checkpoint
+        from semanticnn_core.tasks import SplitModel
+        from semanticnn_core.training.loop import Run, is_main_process
+        from semanticnn_core.training.task_network import train_task_network
+
+        earlier = load_checkpoint(self.start, self.data_root) if self.start else None
+        size = earlier.model.image_size if earlier else self.image_size
+        data = load_dataset(self.dataset, self.data_root, size).take(self.limit)
+        set_seed(self.training.seed)
+        if earlier:
+            model = earlier.model.requires_grad_().with_classes(len(data.classes))
+        else:
+            model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained)
+        out = (self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}").expanduser()
+        run = Run("task network", state_folder(out, "base"), self.resume, tracker=self.tracker)
+        history = train_task_network(model, data, self.training, run)
+        if not is_main_process():
+            return
+        before = earlier.about if earlier else {}
+        about = {
+            "dataset": self.dataset,
+            "classes": list(data.classes),
+            "training": [*before.get("training", []), self.training.to_dict()],
+            "results": {
+                "validation_accuracy": max(row["score"] for row in history),
+                "clean_accuracy": model.half_rounded().score(data.test),
+            },
+            "commands": [*before.get("commands", []), this_command()],
+        }
+        save_checkpoint(out, model, None, about)
+        (out / RESULTS).unlink(missing_ok=True)  # of systems for the network that was here before
+        write_readme(out)
+        print(f"{out}: test accuracy {about['results']['clean_accuracy']:.2%}")
