@@ -10,17 +10,51 @@ import torch
 from dataset_checks import refused, same, sizes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, random_split
 
-from semanticnn_core.datasets import load_dataset
+from semanticnn_core.datasets import Split, fingerprint, load_dataset
+from semanticnn_core.datasets.base import listed
 from semanticnn_core.datasets.images import ResizedImages, draw_splits
 
 
 def test_what_is_asked_for_wrongly_is_refused_by_name(tmp_path):
     refused("'flowers'", "scene_digits", "cifar100", str(tmp_path / "flowers.npz"), name="flowers", root=tmp_path)
     refused("image_size", "64", "32", name="scene_digits", root=tmp_path, image_size=32)
-    for wrong in (0, -64, 64.0, "64", True):
-        refused("image_size", repr(wrong), name="scene_digits", root=tmp_path, image_size=wrong)
+    for wrong in (0, -64, 64.0, "64", True, None, np.bool_(True), np.float64(64), 2**70):
+        refused("image_size", "at least 1", repr(wrong), name="scene_digits", root=tmp_path, image_size=wrong)
+    for wrong in (-1, 0.5, "0", True, None, 2**70):
+        refused("seed", "at least 0", repr(wrong), name="scene_digits", root=tmp_path, seed=wrong)
+    for wrong in ("", None, 7):
+        refused("name", "scene_digits", repr(wrong), name=wrong, root=tmp_path)
+    for file in ("pets.zip", "pets.csv", "pets"):
+        (tmp_path / file).write_bytes(b"any")
+        refused(str(tmp_path / file), "neither a folder nor an .npz file", "train_images", name=file, root=tmp_path)
+
+
+def test_integers_of_any_kind_are_sizes_and_seeds(tmp_path):
+    np.savez(tmp_path / "pets.npz", **arrays(val_images=None, val_labels=None))
+    for kind in (np.int64, np.uint8, torch.tensor):
+        dataset = load_dataset("pets", tmp_path, image_size=kind(8), seed=kind(3))
+        assert same(dataset, load_dataset("pets", tmp_path, image_size=8, seed=3))
+
+
+def test_own_data_is_found_by_name_or_path_in_a_fixed_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = []
+    for number, place in enumerate(("pets.npz", "root/pets/pets.npz", "root/pets.npz")):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(tmp_path / place, **arrays(train_images=np.full_like(IMAGES, number)))
+    for name in ("pets.npz", "~/pets.npz", Path("pets.npz"), tmp_path / "pets.npz", "pets", "pets/pets"):
+        found.append(load_dataset(name, "root").train["image"][0].max().item())
+    assert found == [2 if name == "pets" else each for name, each in zip("~~~~", (2, 0, 2, 0), strict=True)] + [2, 1]
+
+
+def test_names_in_messages_are_few():
+    assert listed("abc") == "a, b, c" and listed(range(8)) == "0, 1, 2, 3, 4, 5, 6, 7" and listed([]) == ""
+    assert (
+        listed(range(200)) == "0, 1, 2, 3, 4, 5, 6, 7 … and 192 more" and listed(range(3000), 1) == "0 … and 2,999 more"
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -49,6 +83,38 @@ def test_resizing_follows_the_closed_form():
     wide = torch.zeros(1, 3, 8, 24, dtype=torch.uint8)
     wide[..., 8:16] = 9
     assert (ResizedImages(wide, 4)[0] == 9).all()  # the centre square alone
+
+
+# The protocols of torch
+
+
+@pytest.fixture(params=["tensor", "lazy"])
+def split(request) -> Split:
+    images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(10, 3, 8, 8)
+    images = ResizedImages(images, 4) if request.param == "lazy" else images[..., :4, :4]
+    return Split({"image": images, "label": torch.arange(10), "box": torch.arange(40.0).view(10, 4)})
+
+
+def test_splits_are_data_sets_of_torch(split):
+    halves = random_split(split, [0.5, 0.5], torch.Generator().manual_seed(0))
+    seen = [batch["label"].tolist() for half in halves for batch in DataLoader(half, batch_size=5)]
+    assert sorted(sum(seen, [])) == list(range(10)) and list(map(len, seen)) == [5, 5]
+    for part, numbers in (
+        (split, range(10)),
+        (Subset(split, [7, 1, 2]), [7, 1, 2]),
+        (Subset(Subset(split, np.array([7, 1, 2])), [2, 0]), [2, 7]),
+        (split[0:3], range(3)),
+        (split[::-2], [9, 7, 5, 3, 1]),
+    ):
+        (batch,) = DataLoader(part, batch_size=10)
+        assert batch["image"].shape == (len(numbers), 3, 4, 4) and batch["image"].dtype == torch.uint8
+        assert batch["image"][:, 0, 0, 0].tolist() == batch["label"].tolist() == list(numbers)
+        assert batch["box"][:, 0].tolist() == [4 * number for number in numbers]
+    for number in (3, np.int64(3), -7):
+        assert split[number]["label"] == 3 and split[number]["image"].shape == (3, 4, 4)
+    (batch,) = DataLoader(split[:2], batch_size=2, num_workers=1)
+    assert batch["label"].tolist() == [0, 1]
+    assert len(split[:0]) == 0 and split[:0]["image"][:].shape == (0, 3, 4, 4)
 
 
 # MedMNIST-style files
@@ -80,10 +146,10 @@ def test_npz_is_read_as_it_stands(tmp_path):
 
 def test_npz_may_be_grey_with_flat_labels_and_without_validation(tmp_path):
     grey = {f"{split}_images": arrays()[f"{split}_images"][..., 0] for split in ("train", "test")}
-    flat = {"train_labels": np.arange(30) % 3, "test_labels": np.full(9, 4)}  # 4 in no training label
+    flat = {"train_labels": np.arange(30) % 3, "test_labels": np.full(9, 2)}
     np.savez(tmp_path / "grey.npz", **arrays(**grey, **flat, val_images=None, val_labels=None))
     dataset = load_dataset("grey", tmp_path, image_size=8)
-    assert sizes(dataset) == [27, 3, 9] and dataset.classes == tuple("01234")
+    assert sizes(dataset) == [27, 3, 9] and dataset.classes == tuple("012")
     assert set(dataset.validation["label"].tolist()) == {0, 1, 2}
     assert np.array_equal(dataset.test["image"][:].numpy(), np.repeat(grey["test_images"][:, None], 3, 1))
     assert same(dataset, load_dataset("grey", tmp_path, image_size=8))
@@ -110,6 +176,13 @@ IMAGES, LABELS = arrays()["train_images"], arrays()["train_labels"]
         ({"train_labels": LABELS.astype(int) - 1}, ["train_labels", "[0, ", "-1"]),
         ({"train_labels": LABELS.astype(int) + 10**9}, ["train_labels", "1000000000"]),
         ({"test_labels": np.array([LABELS] * 9, object)}, ["test_labels", "pickle"]),
+        ({"test_labels": np.full(9, 9)}, ["test_labels holds 9", "train_labels holds 0, 1, 2"]),
+        ({"val_labels": np.arange(6)}, ["val_labels holds 3, 4, 5", "train_labels holds 0, 1, 2"]),
+        (
+            {"train_labels": np.arange(30), "test_labels": np.full(9, 40)},
+            ["holds 0, 1, 2, 3, 4, 5, 6, 7 … and 22 more"],
+        ),
+        ({"class_names": np.array(["cat", "dog", "cat"])}, ["class_names", "'cat' more than once"]),
         ({"class_names": np.array(["cat", "dog"])}, ["class_names", "2 names", "train_labels", "label 2"]),
         ({"class_names": np.arange(3)}, ["class_names", "strings", "int64"]),
         ({"class_names": np.array([["cat", "dog", "eel"]])}, ["class_names", "(classes,)", "(1, 3)"]),
@@ -119,6 +192,16 @@ IMAGES, LABELS = arrays()["train_images"], arrays()["train_labels"]
 def test_npz_of_another_layout_is_refused_by_name(changes, named, tmp_path):
     np.savez(tmp_path / "wrong.npz", **arrays(**changes))
     refused("wrong", *named, name="wrong", root=tmp_path)
+
+
+def test_classes_without_a_training_image_are_named(tmp_path):
+    labels = {f"{key}_labels": arrays()[f"{key}_labels"] + 1 for key in ("train", "val", "test")}
+    np.savez(tmp_path / "pets.npz", **arrays(**labels, class_names=np.array(["cat", "dog", "eel", "fox", "gnu"])))
+    with pytest.warns(UserWarning, match="pets has no training image of 'cat', 'gnu';"):
+        assert len(load_dataset("pets", tmp_path).classes) == 5
+    np.savez(tmp_path / "pets.npz", **arrays(**labels))  # labels 1 to 3
+    with pytest.warns(UserWarning, match="of '0';"):
+        assert load_dataset("pets", tmp_path).classes == tuple("0123")
 
 
 def test_damaged_npz_is_refused_by_name(tmp_path):
@@ -172,6 +255,7 @@ def test_cifar_is_the_same_from_either_layout(cifar, tmp_path):
     assert sizes(npz) == [900, 100, 100] and npz.validation["label"].tolist().count(7) == 1
     assert npz.classes == pickles.classes and npz.classes[7] == "class 7"
     assert same(npz, pickles)  # and so whatever the seed: the validation split is fixed
+    assert fingerprint(npz) == fingerprint(pickles)
     assert npz.test["image"][:3].shape == (3, 3, 64, 64)
     stored = load_dataset("cifar100", folder.parent, image_size=32).test
     assert np.array_equal(stored["image"][:].permute(0, 2, 3, 1).numpy(), cifar["test_images"])

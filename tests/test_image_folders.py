@@ -1,14 +1,16 @@
 """Directories of images: both layouts, every kind of image, and what cannot be used refused by name."""
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from dataset_checks import SPLITS, refused, same, sizes
-from PIL import Image
+from PIL import Image, features
 
-from semanticnn_core.datasets import DataError, load_dataset
+from semanticnn_core.datasets import DataError, ImageDataset, load_dataset
 from semanticnn_core.datasets.folder import decode_image
 
 
@@ -30,7 +32,9 @@ def test_plain_folder_is_divided_class_by_class(tmp_path):
     fill(tmp_path / "pets", cat=40, dog=20)
     paint(tmp_path / "pets" / ".ipynb_checkpoints" / "copy.png")
     paint(tmp_path / "pets" / "cat" / ".ipynb_checkpoints" / "copy.png")
-    (tmp_path / "pets" / "cat" / "notes.txt").write_text("no image")
+    for name in ("._000.png", ".DS_Store", "Thumbs.db", "__MACOSX/copy.png", "@eaDir/copy.png"):
+        (tmp_path / "pets" / "cat" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "pets" / "cat" / name).write_text("no image")
     dataset = load_dataset("pets", tmp_path, image_size=8)
     assert dataset.name == "pets" and dataset.classes == ("cat", "dog")
     counts = [getattr(dataset, split)["label"].bincount().tolist() for split in SPLITS]
@@ -44,6 +48,108 @@ def test_plain_folder_is_divided_class_by_class(tmp_path):
     assert not same(dataset, load_dataset("pets", tmp_path, image_size=8, seed=1))
 
 
+def counts(dataset: ImageDataset) -> list[int]:
+    """Return the number of images of each class, in all splits together."""
+    labels = torch.cat([getattr(dataset, split)["label"] for split in SPLITS])
+    return labels.bincount(minlength=len(dataset.classes)).tolist()
+
+
+def test_links_do_not_multiply_images(tmp_path):
+    root = fill(tmp_path / "pets", cat=8, dog=8)
+    stored = fill(tmp_path / "elsewhere", eel=8) / "eel"
+    (root / "eel").symlink_to(stored)
+    expected = load_dataset("pets", tmp_path, image_size=8)
+    assert counts(expected) == [8, 8, 8]
+    (root / "cat" / "up").symlink_to("..")  # a loop
+    (root / "cat" / "far-up").symlink_to("../../..")  # past the data set, into all that lies beside it
+    (root / "cat" / "self").symlink_to("self")
+    (root / "dog" / "again").symlink_to("../dog")
+    (root / "dog" / "again.png").symlink_to("003.png")
+    os.link(root / "dog" / "004.png", root / "dog" / "005-hard.png")
+    (root / "eel" / "whole").symlink_to(stored.parent)
+    with pytest.warns(UserWarning, match="not used: 1 without an ending"):
+        assert same(load_dataset("pets", tmp_path, image_size=8), expected)
+    (root / "cat" / "more").mkdir()
+    (root / "cat" / "first").symlink_to(root / "cat" / "more")  # two links to one folder
+    (root / "cat" / "second").symlink_to(root / "cat" / "more")
+    paint(root / "cat" / "more" / "1.png")
+    with pytest.warns(UserWarning):
+        assert counts(load_dataset("pets", tmp_path)) == [9, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "named"),
+    [
+        ("train/dog/x.png", "train/cat/000.png", ["train/cat/000.png", "train/dog/x.png", "classes, 'cat' and 'dog'"]),
+        ("train/cat/x", "train/dog", ["train/cat/x", "train/dog", "classes, 'dog' and 'cat'"]),
+        ("train/eel", "train/cat", ["train/cat", "train/eel", "classes, 'cat' and 'eel'"]),
+        ("test/cat/x.png", "train/cat/000.png", ["test/cat/x.png", "splits, train and test"]),
+        ("test/cat/x", "train/cat/deep", ["test/cat/x", "splits, train and test"]),
+        ("val", "test", ["val/cat", "test/cat", "splits, test and validation"]),
+        ("train/eel", "train/cat/deep/er", ["train/eel", "train/cat/deep/er", "classes, 'eel' and 'cat'"]),
+        ("train/eel", ".", ["train/eel", "holds the data set itself"]),
+        ("train/eel", "..", ["train/eel", "holds the data set itself"]),
+    ],
+)
+def test_one_image_in_two_classes_or_splits_is_refused(link, target, named, tmp_path):
+    root = tmp_path / "pets"
+    fill(root / "train", cat=3, dog=3)
+    fill(root / "test", cat=3)
+    paint(root / "train" / "cat" / "deep" / "er" / "1.png")
+    (root / link).symlink_to(root / target)
+    refused(*named, name="pets", root=tmp_path)
+
+
+def test_hard_links_into_two_classes_are_refused(tmp_path):
+    root = fill(tmp_path / "pets", cat=3, dog=3)
+    os.link(root / "cat" / "000.png", root / "dog" / "copy.png")
+    refused("cat/000.png", "dog/copy.png", "'cat' and 'dog'", name="pets", root=tmp_path)
+
+
+def test_any_format_that_pillow_reads_is_used_and_other_files_are_counted(tmp_path):
+    root = fill(tmp_path / "mix", cat=8, dog=8)
+    endings = [".gif", ".GIF", ".jp2", ".tga", ".apng", ".ico"] + [".avif"] * features.check("avif")
+    for number, ending in enumerate(endings):
+        image = Image.new("RGB", (32, 32), (200, number, 0))
+        image.save(root / "cat" / f"{number}{ending}")
+    frames = [Image.new("RGB", (32, 32), color) for color in ("lime", "red")]
+    frames[0].save(root / "cat" / "moving.gif", save_all=True, append_images=frames[1:])
+    assert decode_image(root / "cat" / "moving.gif", 8).float().mean((1, 2)).tolist() == [0, 255, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = load_dataset("mix", tmp_path, image_size=8)
+    assert counts(dataset) == [8 + len(endings) + 1, 8]
+    assert all(getattr(dataset, split)["image"][:].shape[0] for split in SPLITS)  # and all can be decoded
+
+    for name in ("a.heic", "b.HEIC", "notes.txt", "clip.mpg", "README", "page.eps", "d/deep.heic"):
+        (root / "dog" / name).parent.mkdir(exist_ok=True)
+        (root / "dog" / name).write_text("any")
+    os.mkfifo(root / "dog" / "pipe.png")
+    paint(root / "loose.png")
+    (root / "LICENSE.txt").write_text("beside the classes, where such files belong")
+    with pytest.warns(UserWarning) as caught:
+        assert same(load_dataset("mix", tmp_path, image_size=8), dataset)
+    (message,) = [str(each.message) for each in caught]
+    for part in ("mix: not used: 3 .heic", "1 .txt", "1 .mpg", "1 .eps", "1 without an ending", "1 no file"):
+        assert part in message
+    assert "1 outside the class folders" in message
+
+    (root / "eel").mkdir()
+    (root / "eel" / "a.heic").write_text("any")
+    refused(str(root / "eel"), "no images that Pillow reads", "1 .heic", name="mix", root=tmp_path)
+
+
+def test_names_of_classes_are_one_however_the_system_writes_them(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    fill(tmp_path / "train", **{decomposed: 9, "tea": 9})
+    fill(tmp_path / "test", **{composed: 3, "tea": 3})
+    dataset = load_dataset(tmp_path, image_size=8)
+    assert dataset.classes == (composed, "tea") and dataset.test["label"].bincount().tolist() == [3, 3]
+    assert dataset.train["image"][:].shape[0] == len(dataset.train)  # under the paths that exist
+    paint(tmp_path / "test" / decomposed / "1.png")
+    assert load_dataset(tmp_path).test["label"].bincount().tolist() == [4, 3]
+
+
 def test_folder_keeps_the_splits_it_brings(tmp_path):
     fill(tmp_path / "train", cat=40, dog=20)
     assert sizes(load_dataset(str(tmp_path))) == [42, 6, 12]  # 10 % and 20 % are drawn
@@ -54,6 +160,12 @@ def test_folder_keeps_the_splits_it_brings(tmp_path):
     assert sizes(load_dataset(str(tmp_path))) == [60, 4, 5]
     fill(tmp_path / "val", cat=2)
     refused("both val and validation", name=str(tmp_path))
+    (tmp_path / "val").rename(tmp_path / "more")
+    (tmp_path / "validation").rename(tmp_path / "VALID")
+    (tmp_path / "train").rename(tmp_path / "Train")
+    paint(tmp_path / "Train" / "loose.png")
+    with pytest.warns(UserWarning, match="1 beside train, 1 outside the class folders"):
+        assert sizes(load_dataset(str(tmp_path))) == [60, 4, 5]
 
 
 def test_folder_of_another_layout_is_refused_by_name(tmp_path):
@@ -70,6 +182,9 @@ def test_folder_of_another_layout_is_refused_by_name(tmp_path):
     refused(str(tmp_path / "split"), "has test, but no train", name="split", root=tmp_path)
     fill(tmp_path / "split" / "train", dog=9, eel=9)
     refused(str(tmp_path / "split" / "test"), "'cat'", "dog, eel", name="split", root=tmp_path)
+    (tmp_path / "many" / "test" / "cat").mkdir(parents=True)
+    fill(tmp_path / "many" / "train", **{f"class {number:03}": 1 for number in range(200)})
+    refused("'cat'", "class 007 … and 192 more", name="many", root=tmp_path)
 
 
 def test_every_kind_of_image_becomes_rgb(tmp_path):

@@ -42,6 +42,31 @@ def test_scenes_have_labels_tight_boxes_and_masks(scenes):
             assert 0 <= box[0] < box[2] <= 64 and 0 <= box[1] < box[3] <= 64
 
 
+def test_building_says_how_far_it_is(monkeypatch):
+    shown = []
+
+    class Bar:
+        def __init__(self, total: int, title: str) -> None:
+            shown.append((title, total))
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            shown.append("closed")
+
+        def update(self, count: int) -> None:
+            shown.append(count)
+
+    def compose(glyphs: torch.Tensor, *rest: object) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(glyphs), 3, 64, 64, dtype=torch.uint8), torch.ones(len(glyphs), 64, 64).bool()
+
+    monkeypatch.setattr(scene_digits, "_compose", compose)
+    monkeypatch.setattr(scene_digits, "progress", Bar)
+    build_scene_digits(0, SceneRecipe(counts=(1010, 20, 10)))
+    assert shown == [("building SceneDigits, once", 1040), 1000, 10, 20, 10, "closed"]
+
+
 def test_share_out_gives_each_split_its_share_of_every_group():
     groups = torch.arange(400) % 4
     owner = _share_out(groups, (0.7, 0.15, 0.15), torch.Generator().manual_seed(0))

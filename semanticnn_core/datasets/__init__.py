@@ -1,26 +1,33 @@
 """Data sets behind one function: the embedded SceneDigits, CIFAR-100, and whatever the user brings."""
 
+import operator
+import os
 from pathlib import Path
 
 from semanticnn_core.datasets.base import DataError, ImageDataset, Split
+from semanticnn_core.datasets.survey import DataSummary, fingerprint, survey
 from semanticnn_core.files import located
 
-__all__ = ["DataError", "ImageDataset", "Split", "load_dataset"]
+__all__ = ["DataError", "DataSummary", "ImageDataset", "Split", "fingerprint", "load_dataset", "survey"]
 
 
 def load_dataset(
-    name: str, root: str | Path = "data", image_size: int = 64, seed: int = 0, download: bool = True
+    name: str | Path, root: str | Path = "data", image_size: int = 64, seed: int = 0, download: bool = True
 ) -> ImageDataset:
     """Load a data set as images (N, 3, image_size, image_size) with train, validation and test splits.
 
     name: "scene_digits" (embedded), "cifar100", or the user's own data: an `.npz` file under MedMNIST's key names
-        or a directory with one folder a class, named by its path or by its name under `root` (without `.npz`).
+        or a directory with one folder a class. Own data is looked for as `root`/NAME.npz, then `root`/NAME, then NAME
+        as a path; the first that exists is taken.
     seed: fixes SceneDigits itself, and the splits drawn where own data lacks them.
     download: whether a data set that is not there may be downloaded.
     Raises DataError when the data set is unknown, missing, damaged or not of the expected layout.
     """
-    if type(image_size) is not int or image_size < 1:
-        raise DataError(f"image_size must be a whole number of pixels, at least 1; got {image_size!r}")
+    if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
+        raise DataError(f"name must be scene_digits, cifar100, or the name or path of your own data; got {name!r}")
+    name = os.fspath(name)
+    image_size = _whole("image_size", image_size, "a whole number of pixels", 1)
+    seed = _whole("seed", seed, "a whole number", 0)
     root = located(root)
     if name == "scene_digits":
         from semanticnn_core.datasets.scene_digits import SIZE, load_scene_digits
@@ -33,8 +40,8 @@ def load_dataset(
 
         return load_cifar100(root, image_size, download)
 
-    places = (root / f"{name}.npz", root / name, Path(name).expanduser())
-    path = next((place for place in places if place.exists()), None)
+    places = (root / f"{name}.npz", root / name, located(name))
+    path = next((place for place in places if os.path.exists(place)), None)
     if path is None:
         raise DataError(
             f"no data set {name!r}: it is neither scene_digits nor cifar100, and there is no "
@@ -44,6 +51,24 @@ def load_dataset(
         from semanticnn_core.datasets.folder import load_folder
 
         return load_folder(path, image_size, seed)
+    if path.suffix.lower() != ".npz":
+        from semanticnn_core.datasets.folder import LAYOUT
+
+        raise DataError(
+            f"{path} is neither a folder nor an .npz file; expected a folder of images (if this is an archive, unpack "
+            f"it) with {LAYOUT}; or an .npz file with train_images, train_labels, test_images and test_labels"
+        )
     from semanticnn_core.datasets.npz import load_npz
 
     return load_npz(path, image_size, seed)
+
+
+def _whole(name: str, value: object, what: str, least: int) -> int:
+    """Return any kind of integer, numpy's too, as an int; DataError for anything else."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if not least <= number < 2**63:
+        raise DataError(f"{name} must be {what}, at least {least}; got {value!r}")
+    return number

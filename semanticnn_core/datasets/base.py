@@ -1,7 +1,7 @@
 """What every data set gives: splits of uint8 images beside whatever is known of them, column by column."""
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,13 @@ BATCH = 250
 
 class DataError(ValueError):
     """A data set is missing, damaged or not of the expected layout; the message says what to do."""
+
+
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """Return names for a message, separated by commas; beyond `most` only their number."""
+    names = [str(name) for name in names]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" … and {rest:,} more" if rest > 0 else "")
 
 
 class Split(Dataset):
@@ -47,7 +54,7 @@ class Split(Dataset):
         if isinstance(key, str):
             return self.columns[key]
         if isinstance(key, slice):
-            return self.pick(torch.arange(len(self))[key])
+            return self.pick(torch.tensor(range(len(self))[key], dtype=torch.int64))
         number = operator.index(key)
         if not -len(self) <= number < len(self):
             raise IndexError(f"the split has {len(self)} items, got index {number}")

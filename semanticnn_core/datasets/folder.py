@@ -1,98 +1,246 @@
 """Any directory of images with one folder a class, decoded only when a batch asks for them."""
 
+import hashlib
+import io
 import os
+import stat
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, Split
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split, listed
 from semanticnn_core.datasets.images import LazyImages, complete
+from semanticnn_core.datasets.survey import counted
 
 LAYOUT = "CLASS/*.jpg, or train/CLASS/*.jpg with, where there, val (or validation) and test beside train"
-SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+SYSTEM_NAMES = {"__MACOSX", "__pycache__", "@eaDir", "Thumbs.db", "desktop.ini"}  # left behind by other programs
+NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, but needs other programs to decode
+
+Place = tuple[str, str]
+"""A split and a class."""
 
 
 def load_folder(path: str | Path, image_size: int = 64, seed: int = 0) -> ImageDataset:
     """Load a data set from a directory of either layout; splits it lacks are drawn class by class.
 
     PATH/CLASS/*.jpg is divided 70/15/15; beside PATH/train a missing validation split takes 10 % of train and a
-    missing test split 20 %. Files may lie deeper; names that start with a dot are passed over.
+    missing test split 20 %. Files may lie deeper; hidden names are passed over. A file or folder that links reach
+    again counts once. One warning counts the files that are not used.
     Returns splits of images (N, 3, image_size, image_size): shorter side resized, centre cropped.
-    Raises DataError for a layout, a class or (when it is decoded) a file that cannot be used, naming it.
+    Raises DataError for a layout, a class or (when it is decoded) a file that cannot be used, naming it, and for a
+    file that belongs to two classes or two splits through links.
     """
     path = Path(path)
+    roots, shares = _layout(path)
+    numbers = {name: number for number, name in enumerate(_folders(roots["train"]))}
+    places = []
+    for split, root in roots.items():
+        for name, folders in _folders(root).items():
+            if name not in numbers:
+                raise DataError(f"{root} has the class {name!r}, which train lacks; train has {listed(numbers)}")
+            places += [((split, name), folder) for folder in folders]
+    left_out = _outside(path, roots)
+    files = _walk(path, places, left_out)
+    for place, folder in places:
+        if not files[place]:
+            inside = {name: why for name, why in left_out.items() if folder in (path / name).parents}
+            found = f": {counted(inside)}" if inside else ""
+            raise DataError(f"{folder} holds no images that Pillow reads, such as .jpg or .png{found}")
+    if left_out:
+        warnings.warn(f"{path}: not used: {counted(left_out)}", stacklevel=2)
+    splits = {}
+    for split in roots:
+        chosen = {name: sorted(each, key=os.path.split) for (owner, name), each in files.items() if owner == split}
+        source = ImageFiles(path, [file for each in chosen.values() for file in each], left_out)
+        labels = torch.tensor([numbers[name] for name, each in chosen.items() for _ in each])
+        splits[split] = Split({"image": DecodedImages(source, image_size), "label": labels})
+    return complete(path.resolve().name, tuple(numbers), splits, shares, seed)
+
+
+def _layout(path: Path) -> tuple[dict[str, Path], dict[str, float]]:
+    """Return the folder of each split that is given, and the shares of train that others would take."""
     inside = _folders(path)
-    given = [name for name in SPLITS if name in inside]
+    given: dict[str, list[str]] = {}
+    for name in sorted(inside, key=lambda name: name.lower() != "train"):  # train first
+        if name.lower() in SPLITS:
+            given.setdefault(SPLITS[name.lower()], []).append(name)
+    names = [name for each in given.values() for name in each]
     if "train" not in given:
-        if given and set(given) == set(inside):
-            raise DataError(f"{path} has {', '.join(given)}, but no train; expected {LAYOUT}")
-        files, shares = {"train": _list_files(path, inside)}, {"validation": 0.15, "test": 0.15}
-        classes = inside
-    else:
-        if "val" in given and "validation" in given:
-            raise DataError(f"{path} has both val and validation; keep the one to validate on")
-        classes = _folders(path / "train")
-        files = {SPLITS[name]: _list_files(path / name, classes) for name in given}
-        shares = {"validation": 0.1, "test": 0.2}
-    splits = {
-        split: Split(
-            {
-                "image": DecodedImages([file for file, _ in each], image_size),
-                "label": torch.tensor([y for _, y in each]),
-            }
-        )
-        for split, each in files.items()
-    }
-    return complete(path.resolve().name, tuple(classes), splits, shares, seed)
+        if len(names) == len(inside):
+            raise DataError(f"{path} has {', '.join(names)}, but no train; expected {LAYOUT}")
+        return {"train": path}, {"validation": 0.15, "test": 0.15}
+    for each in given.values():
+        if len(each) > 1:
+            raise DataError(f"{path} has both {' and '.join(each)}; keep one of them")
+    return {split: path / name for split, (name,) in given.items()}, {"validation": 0.1, "test": 0.2}
 
 
-def _folders(path: Path) -> list[str]:
-    """Return the sorted names of the folders in `path`, hidden ones left out; DataError when there is none."""
-    names = sorted(each.name for each in os.scandir(path) if each.is_dir() and not each.name.startswith((".", "__")))
-    if not names:
+def _folders(path: Path) -> dict[str, list[Path]]:
+    """Return the folders in `path` by their names, sorted; DataError when there is none.
+
+    Names are composed (NFC): systems write the same é in two ways, which would count as two classes.
+    """
+    folders: dict[str, list[Path]] = {}
+    for entry in _entries(path):
+        if os.path.isdir(entry.path):
+            folders.setdefault(unicodedata.normalize("NFC", entry.name), []).append(Path(entry.path))
+    if not folders:
         raise DataError(f"{path} has no class folders; expected {LAYOUT}")
-    return names
+    return dict(sorted(folders.items()))
 
 
-def _list_files(path: Path, classes: list[str]) -> list[tuple[str, int]]:
-    """Return the image files under `path` with their labels; DataError for a class unknown or without images."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, is_image_file, make_dataset
+def _entries(path: str | Path) -> list[os.DirEntry]:
+    """Return what a folder holds, sorted by name, without what is hidden."""
+    try:
+        with os.scandir(path) as entries:
+            shown = [each for each in entries if not each.name.startswith(".") and each.name not in SYSTEM_NAMES]
+    except OSError as error:
+        raise DataError(f"{path} cannot be listed: {error.strerror}") from error
+    return sorted(shown, key=lambda entry: entry.name)
 
-    present = _folders(path)
-    unknown = sorted(set(present) - set(classes))
-    if unknown:
-        raise DataError(f"{path} has the class {unknown[0]!r}, which train lacks; train has {', '.join(classes)}")
-    start = len(str(path))
-    files = make_dataset(
-        path,
-        {name: classes.index(name) for name in present},
-        is_valid_file=lambda file: is_image_file(file) and os.sep + "." not in file[start:],
-        allow_empty=True,
-    )
-    filled = {classes[label] for _, label in files}
-    empty = [name for name in present if name not in filled]
-    if empty:
-        raise DataError(f"{path / empty[0]} holds no images; known endings are {' '.join(IMG_EXTENSIONS)}")
+
+def _endings() -> set[str]:
+    """Return the endings of the files that Pillow decodes, in small letters."""
+    known = Image.registered_extensions()
+    return {ending for ending, kind in known.items() if kind in Image.OPEN and kind not in NOT_DECODED}
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _outside(path: Path, roots: dict[str, Path]) -> dict[str, str]:
+    """Return what lies beside the folders of splits and classes and looks like data, with the reason it is not used."""
+    endings, used, left_out = _endings(), set(roots.values()), {}
+    for folder in dict.fromkeys([path, *roots.values()]):
+        for entry in _entries(folder):
+            if os.path.isdir(entry.path):
+                if folder not in used and Path(entry.path) not in used:
+                    left_out[os.path.relpath(entry.path, path)] = "beside train"
+            elif _ending(entry.name) in endings:
+                left_out[os.path.relpath(entry.path, path)] = "outside the class folders"
+    return left_out
+
+
+def _walk(root: Path, places: list[tuple[Place, Path]], left_out: dict[str, str]) -> dict[Place, list[str]]:
+    """Return the image files of each split and class, each real file once; adds to `left_out` those not used."""
+    endings = _endings()
+    seen: dict[object, tuple[Place, str]] = {}
+    files: dict[Place, list[str]] = {place: [] for place, _ in places}
+    tops = [(place, str(folder), os.path.realpath(folder)) for place, folder in places]
+    around = {os.path.realpath(root), *map(str, Path(os.path.realpath(root)).parents)}
+    for place, folder, real in tops:
+        if real in around:
+            raise DataError(f"{folder} is a link to {real}, which holds the data set itself; remove it")
+        _claim(seen, real, place, folder)
+    above = around.union(*(map(str, Path(real).parents) for _, _, real in tops))
+    for place, folder, real in tops:
+        stack = [(folder, real)]
+        while stack:
+            folder, real = stack.pop()
+            for entry in _entries(folder):
+                real_path = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
+                status = _status(entry.path)
+                if status and stat.S_ISDIR(status.st_mode):
+                    upwards = entry.is_symlink() and real_path in above
+                    if not upwards and _claim(seen, real_path, place, entry.path):
+                        stack.append((entry.path, real_path))
+                elif _ending(entry.name) not in endings:
+                    left_out[os.path.relpath(entry.path, root)] = _ending(entry.name) or "without an ending"
+                elif status and not stat.S_ISREG(status.st_mode):
+                    left_out[os.path.relpath(entry.path, root)] = "no file"
+                else:
+                    hard_linked = status and status.st_nlink > 1 and status.st_ino
+                    key = (status.st_dev, status.st_ino) if hard_linked else real_path
+                    if _claim(seen, key, place, entry.path):
+                        files[place].append(entry.path)
     return files
+
+
+def _claim(seen: dict[object, tuple[Place, str]], key: object, place: Place, path: str) -> bool:
+    """Note a file or folder as belonging to a split and class; False when it does already."""
+    if key not in seen:
+        seen[key] = (place, path)
+        return True
+    (split, name), first = seen[key]
+    if (split, name) == place:
+        return False
+    two = f"classes, {name!r} and {place[1]!r}" if name != place[1] else f"splits, {split} and {place[0]}"
+    raise DataError(f"{first} and {path} are the same through a link, in two {two}; remove one of them")
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Return what is known of a file; None where a link leads nowhere, which its decoding reports."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+@dataclass
+class ImageFiles:
+    """Image files of a data set, and what is not used of it."""
+
+    root: Path
+    paths: list[str]
+    left_out: dict[str, str]
+    """Paths relative to `root`, each with the reason."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
 
 class DecodedImages(LazyImages):
     """Image files, decoded on every access."""
 
+    source: ImageFiles
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        return self.source.left_out
+
+    def file_name(self, number: int) -> str:
+        return os.path.relpath(self.source.paths[self.chosen[number]], self.source.root)
+
     def make(self, entries: Tensor) -> Tensor:
         images = torch.empty(len(entries), 3, self.size, self.size, dtype=torch.uint8)
         for image, entry in zip(images, entries.tolist(), strict=True):
-            image.copy_(decode_image(self.source[entry], self.size))
+            image.copy_(decode_image(self.source.paths[entry], self.size))
         return images
 
+    def examine(self, decode: bool) -> Iterator[tuple[bytes, str | None]]:
+        def examined(entry: int) -> tuple[bytes, str | None]:
+            path = self.source.paths[entry]
+            try:
+                content = Path(path).read_bytes()
+            except OSError as error:
+                return hashlib.sha256(os.fsencode(path)).digest(), error.strerror
+            problem = None
+            if decode:
+                try:
+                    decode_image(io.BytesIO(content), self.size)
+                except DataError as error:
+                    problem = _reason(error.__cause__)
+            return hashlib.sha256(content).digest(), problem
 
-def decode_image(path: str | Path, size: int) -> Tensor:
+        with ThreadPool() as pool:
+            yield from pool.imap(examined, self.chosen.tolist(), chunksize=8)
+
+
+def decode_image(path: str | Path | io.BytesIO, size: int) -> Tensor:
     """Decode an image file: upright, RGB, shorter side resized to `size`, centre cropped; uint8 (3, size, size).
 
-    Transparent pixels turn white; 16-bit grey is scaled to 8 bits. Raises DataError naming the file.
+    Of an animation the first frame counts; transparent pixels turn white; 16-bit grey is scaled to 8 bits.
+    Raises DataError naming the file.
     """
     try:
         with Image.open(path) as image:
@@ -100,8 +248,12 @@ def decode_image(path: str | Path, size: int) -> Tensor:
             rgb = _to_rgb(_upright(image))
         pixels = np.array(ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR))
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
+        raise DataError(f"{path} cannot be read as an image: {_reason(error)}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _reason(error: BaseException | None) -> str:
+    return "its format is none that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,13 +1,15 @@
 """Any data set in one `.npz` file under the key names of MedMNIST."""
 
+import unicodedata
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from semanticnn_core.datasets.base import DataError, ImageDataset, Split
+from semanticnn_core.datasets.base import DataError, ImageDataset, Split, listed
 from semanticnn_core.datasets.images import ResizedImages, complete
 
 LAYOUT = (
@@ -38,11 +40,20 @@ def read_npz(path: str | Path, image_size: int) -> tuple[dict[str, Split], tuple
             continue
         if not all(have):
             missing = f"{key}_{'labels' if have[0] else 'images'}"
-            raise DataError(f"{path} has no {missing}: found {', '.join(arrays) or 'nothing'}; expected {LAYOUT}")
+            raise DataError(f"{path} has no {missing}: found {listed(arrays) or 'nothing'}; expected {LAYOUT}")
         images = _checked_images(f"{path}: {key}_images", arrays[f"{key}_images"])
         labels = _checked_labels(f"{path}: {key}_labels", arrays[f"{key}_labels"], len(images))
         splits[split] = Split({"image": ResizedImages(images, image_size), "label": labels})
-    return splits, _checked_classes(f"{path}: class_names", arrays.get("class_names"), splits)
+    classes = _checked_classes(f"{path}: class_names", arrays.get("class_names"), splits)
+    known = set(splits["train"]["label"].tolist())
+    for split, each in splits.items():
+        unknown = sorted(set(each["label"].tolist()) - known)
+        if unknown:
+            raise DataError(
+                f"{path}: {KEYS[split]}_labels holds {listed(unknown)}, of which train_labels has no image; "
+                f"train_labels holds {listed(sorted(known))}"
+            )
+    return splits, classes
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -103,4 +114,8 @@ def _checked_classes(where: str, names: np.ndarray | None, splits: dict[str, Spl
     for split, label in largest.items():
         if label >= len(names):
             raise DataError(f"{where} has {len(names)} names, but {KEYS[split]}_labels holds the label {label}")
-    return tuple(str(name) for name in names)
+    given = tuple(unicodedata.normalize("NFC", str(name)) for name in names)
+    twice = [repr(name) for name, count in Counter(given).items() if count > 1]
+    if twice:
+        raise DataError(f"{where} holds {listed(twice)} more than once; each class needs a name of its own")
+    return given

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.datasets.base import ImageDataset, Split
+from semanticnn_core.datasets.images import progress
 from semanticnn_core.files import replacing
 
 SIZE = 64
@@ -62,13 +63,16 @@ def build_scene_digits(seed: int = 0, recipe: SceneRecipe = RECIPE) -> ImageData
     digit_owner = _share_out(labels, recipe.shares, generator)
     tile_owner = _share_out(torch.arange(len(tiles)) % len(photos), recipe.shares, generator)
     splits = []
-    for split, count in enumerate(recipe.counts):
-        mine = torch.nonzero(digit_owner == split).flatten()
-        pick = mine[torch.randint(len(mine), (count,), generator=generator)]
-        scenes = tiles[tile_owner == split]
-        parts = [_compose(glyphs[chosen], scenes, generator, recipe) for chosen in pick.split(1000)]
-        images, masks = (torch.cat(each) for each in zip(*parts, strict=True))
-        splits.append(Split({"image": images, "label": labels[pick], "box": _tight_boxes(masks), "mask": masks}))
+    with progress(sum(recipe.counts), "building SceneDigits, once") as bar:
+        for split, count in enumerate(recipe.counts):
+            mine = torch.nonzero(digit_owner == split).flatten()
+            pick = mine[torch.randint(len(mine), (count,), generator=generator)]
+            scenes, parts = tiles[tile_owner == split], []
+            for chosen in pick.split(1000):
+                parts.append(_compose(glyphs[chosen], scenes, generator, recipe))
+                bar.update(len(chosen))
+            images, masks = (torch.cat(each) for each in zip(*parts, strict=True))
+            splits.append(Split({"image": images, "label": labels[pick], "box": _tight_boxes(masks), "mask": masks}))
     return ImageDataset("scene_digits", tuple(str(digit) for digit in range(10)), *splits)
 
 
