@@ -5,6 +5,7 @@ import numbers
 import types
 import typing
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -35,7 +36,7 @@ def setting(default: Any, low: float | None = None, high: float | None = None) -
 
 
 class Settings:
-    """Base of all settings: checks types and ranges on creation, refuses unknown keys in `from_dict`."""
+    """Base of all settings: checks types and ranges on creation, expands `~` in paths, refuses unknown keys."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -98,7 +99,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
         return hint(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
-    return value
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:

@@ -63,6 +63,8 @@ class Train(Settings):
     def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
+        if 1 in self.slices:
+            raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
     def __call__(self) -> None:
         from semanticnn_core.systems import open_checkpoint
@@ -70,7 +72,7 @@ class Train(Settings):
 
         base, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
         data = data.take(self.limit)
-        out = (self.out or Path("runs/checkpoints") / base.name).expanduser()
+        out = self.out or Path("runs/checkpoints") / base.name
         codec = self._trained(base, data, out)
         if is_main_process():
             self._publish(base, data, codec, out)

@@ -60,7 +60,7 @@ class TrainBase(Settings):
             model = earlier.model.requires_grad_().with_classes(len(data.classes))
         else:
             model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained)
-        out = (self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}").expanduser()
+        out = self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}"
         run = Run("task network", state_folder(out, "base"), self.resume, tracker=self.tracker)
         history = train_task_network(model, data, self.training, run)
         if not is_main_process():
