@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from semanticnn_core import cli
-from semanticnn_core.config import DEFAULT_CHECKPOINT
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.commands.shared import this_command
+from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.systems.checkpoints import save_checkpoint
+from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training import loop
 
 SMALL = "--codec.code-channels 4 --codec.decoder-widths 8 8 --codec.centers 4"
@@ -112,16 +115,50 @@ def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
 
 
 def test_a_checkpoint_without_codec_cannot_be_evaluated(capsys, workplace):
-    from semanticnn_core.tasks.split import SplitModel
-
     save_checkpoint(workplace / "bare", SplitModel.of("mobilenet_v2", 2, 32), None, {"dataset": "stripes.npz"})
     assert "semanticnn train --checkpoint bare" in mistake("evaluate --checkpoint bare", capsys)
+
+
+def test_a_checkpoint_without_facts_is_evaluated_on_a_named_data_set(capsys, workplace, monkeypatch):
+    codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval()
+    codec.calibrate(torch.rand(4, 32, 16, 16))
+    save_checkpoint(workplace / "mine", SplitModel.of("mobilenet_v2", 2, 32), codec, {})
+    asked = "mine does not say what it was trained on; name it with --dataset"
+    for command in ("evaluate --checkpoint mine", "train --checkpoint mine", "export --checkpoint mine --out c"):
+        assert asked in mistake(command, capsys)
+    semanticnn("evaluate --checkpoint mine --dataset stripes.npz --ber 0.01 --seeds 1 --out table.csv", monkeypatch)
+    commands = pd.read_csv("table.csv")["command"]
+    assert commands[1].startswith("semanticnn evaluate --checkpoint mine --dataset stripes.npz")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_a_data_set_with_other_classes_than_the_network_s_is_refused(command, capsys, workplace):
     said = mistake(f"{command} --dataset stripes.npz", capsys)
     assert "stripes has 2 classes" in said and "tells 10 apart" in said and "train-base --dataset" in said
+
+
+def test_a_command_is_recorded_as_anybody_would_give_it(monkeypatch):
+    recorded = []
+    for kind in (cli.Evaluate, cli.Train):
+        monkeypatch.setattr(kind, "__call__", lambda self: recorded.append(this_command()))
+    semanticnn("evaluate --limit 20 --ber 0.01 --out nb.csv --data-root /x/data", monkeypatch)
+    semanticnn("train --resume --data_root=/x --slices 0.5", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["/x/bin/semanticnn", "evaluate", "--name", "two words"])
+    cli.main()
+    assert recorded == [
+        "semanticnn evaluate --limit 20 --ber 0.01 --out nb.csv", "semanticnn train --slices 0.5",
+        "semanticnn evaluate --name 'two words'",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "train-base", "export"])
+def test_a_home_is_expanded_in_every_path(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    called = []
+    monkeypatch.setattr(cli.COMMANDS[command], "__call__", lambda self: called.append(self))
+    cli.main([command, "--out=~/made", "--data-root=~/data"])
+    assert (called[0].out, called[0].data_root) == (tmp_path / "made", tmp_path / "data")
 
 
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
@@ -253,5 +290,15 @@ def test_a_new_task_network_takes_codec_and_table_of_the_old_one_away(workplace,
     folder = Path("runs/checkpoints/mobilenet_v2-stripes")
     semanticnn(f"train --checkpoint {folder} {ONE_EPOCH} {SMALL} --slices", monkeypatch)
     assert set(pd.read_csv(folder / "results.csv")["slice_ratio"]) == {1.0}, "no slices were asked for"
+    first = (folder / "semanticnn.safetensors").read_bytes()
+    second = f"train --checkpoint {folder} {ONE_EPOCH} {SMALL} --codec.code-channels 2 --slices --system other"
+    semanticnn(second, monkeypatch)
+    assert (folder / "semanticnn.safetensors").read_bytes() == first, "the first stays as it was"
+    both = load_checkpoint(str(folder))
+    assert (both.system("semanticnn").config.code_channels, both.system("other").config.code_channels) == (4, 2)
+    assert both.about["systems"]["other"]["commands"] == [f"semanticnn {second}"]
+    assert pd.read_csv(folder / "results.csv")["system"].unique().tolist() == ["semanticnn", "other"]
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert "## semanticnn" in readme and "## other" in readme and f"semanticnn {second}" in readme
     semanticnn(base, monkeypatch)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "base.safetensors", "config.json"]

@@ -73,7 +73,7 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
     known = ", ".join(sorted({path.name for place in places for path, _ in _readable(place)}))
     raise CheckpointError(
         f"no checkpoint {name!r}: neither a folder with a config.json nor one of {known or 'none'} "
-        f"under {places[0]}. Train one with: semanticnn train-base, then semanticnn train"
+        f"under {' or '.join(map(str, places))}. Train one with: semanticnn train-base, then semanticnn train"
     )
 
 
