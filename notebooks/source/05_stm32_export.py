@@ -42,11 +42,11 @@ from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
 from semanticnn_core.stm32.check import check_project
 from semanticnn_core.stm32.emulator import Emulator
-from semanticnn_core.stm32.estimates import Assumptions, estimate
 from semanticnn_core.stm32.project import memory_map, write_project
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.studies.estimates import Assumptions, estimate
 from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz import firmware as viz
