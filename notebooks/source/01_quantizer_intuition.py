@@ -35,11 +35,10 @@ alpha = 0.1
 # %%
 import torch
 
-from semanticnn_core.datasets import load_dataset
 from semanticnn_core.studies import centers as learning
 from semanticnn_core.studies import symbol_codes
 from semanticnn_core.studies.huffman import fixed_length, huffman
-from semanticnn_core.systems import checkpoint_for, load_checkpoint
+from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.viz import code_words as show_codes
 from semanticnn_core.viz import staircases as show
 from semanticnn_core.viz.style import use_style
@@ -55,11 +54,11 @@ images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 1
 # centres, and only the *name* of that centre, a word of $\log_2 n$ bits, leaves the device.
 
 # %%
-loaded = load_checkpoint(checkpoint or checkpoint_for(dataset))
-model, codec = loaded.model, loaded.codec
-images = load_dataset(dataset, image_size=model.image_size).test.first(images_used)["image"]
+published, data = open_checkpoint(checkpoint, dataset)
+model, codec = published.model, published.codec
+images = data.test.first(images_used)["image"]
 with torch.no_grad():
-    latents = codec.encoder(model.device(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
+    latents = codec.encoder(model.device_part(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
 size = codec.payload_bytes(model.feature_shape)
 print(f"{latents[0].numel()} latents an image, {codec.quantizer.bits} bits each: {size} bytes")
 

@@ -27,10 +27,9 @@ from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation.sweep import sweep_systems
 from semanticnn_core.stm32.build import CORES, build, gcc, host_compilers, toolchains
-from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.check import has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.project import write_project
-from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
