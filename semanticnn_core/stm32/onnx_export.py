@@ -99,12 +99,10 @@ def _graph(model: SplitModel, codec: SemanticCodec) -> onnx.ModelProto:
     add("Div", "code root", "normal")
     add("PRelu", "normal", "sloped", slope=encoder.prelu.slope[:, None, None])
     add("Mul", "sloped", "latent", scale=encoder.scale)
+    sides = codec.windows(model.feature_shape).size
+    shapes = {"image": (3, *[model.image_size] * 2), "latent": (codec.config.code_channels, *sides)}
     image, latent = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *shape])
-        for name, shape in (
-            ("image", (3, *[model.image_size] * 2)),
-            ("latent", (codec.config.code_channels, *codec.windows(model.feature_shape).size)),
-        )
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *shape]) for name, shape in shapes.items()
     )
     graph = helper.make_graph(nodes, "semanticnn_device", [image], [latent], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
