@@ -28,7 +28,8 @@ ber = 0.05
 slice_ratio = 1.0
 
 # %%
-from semanticnn_core.panels.opened import list_checkpoints, open_checkpoint
+from semanticnn_core.panels.opened import open_checkpoint
+from semanticnn_core.systems.checkpoints import find_checkpoint
 from semanticnn_core.viz import figures, probes
 from semanticnn_core.viz.style import use_style
 
@@ -38,7 +39,7 @@ if interactive:
 
     shown = Playground(checkpoint, ber, slice_ratio, seed, out_dir)
 else:
-    played = open_checkpoint(checkpoint, list_checkpoints()[checkpoint])
+    played = open_checkpoint(checkpoint, find_checkpoint(checkpoint))
     rates = sorted({0.0, 0.01, ber, 0.1, 0.2})
     rows = {f"slice ratio {ratio:g}": [probes.send(played.model, played.codec, played.images[0], rate, seed, ratio)
             for rate in rates] for ratio in sorted({slice_ratio, 0.6, 0.3}, reverse=True)}  # fmt: skip
@@ -71,7 +72,7 @@ import torch
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.systems import SemanticNN
 
-played = open_checkpoint(checkpoint, list_checkpoints()[checkpoint], 200 if profile == "fast" else None)
+played = open_checkpoint(checkpoint, find_checkpoint(checkpoint), 200 if profile == "fast" else None)
 model, codec, images, labels = played.model, played.codec, played.images, played.labels
 system, some = SemanticNN(model, codec), slice(64 if profile == "fast" else None)
 for rate in (0.01, 0.05, 0.1, 0.2):

@@ -4,8 +4,6 @@
 published table, into notebooks/pictures.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib.colors import ListedColormap
@@ -14,7 +12,7 @@ from matplotlib.figure import Figure
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
-from semanticnn_core.files import replacing
+from semanticnn_core.files import CHECKOUT, replacing
 from semanticnn_core.systems.checkpoints import Checkpoint, load_checkpoint
 from semanticnn_core.viz.measured import draw_measured, load_measured, load_reported
 from semanticnn_core.viz.probes import byte_bits
@@ -83,7 +81,7 @@ def main() -> None:
         "cifar100": draw_measured(load_measured("cifar100"), load_reported("cifar100")),
     }
     for name, figure in pictures.items():
-        path = Path(__file__).parents[2] / "notebooks" / "pictures" / f"{name}.png"
+        path = CHECKOUT / "notebooks" / "pictures" / f"{name}.png"
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         print(path)
