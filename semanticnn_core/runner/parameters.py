@@ -31,7 +31,7 @@ class Ranges(Settings):
     sigma: float = setting(4.0, 1e-3, 1e3)
     alpha: float = setting(0.1, 0, 1e6)
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         if not 0 < self.slice_ratio <= 1:
             raise ValueError(f"slice_ratio must be in (0, 1], got {self.slice_ratio:g}")
         if self.method:
