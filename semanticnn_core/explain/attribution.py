@@ -9,7 +9,7 @@ import copy
 import math
 import numbers
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,10 +71,12 @@ def attribute(
     rows, seed = _whole("internal_batch_size", internal_batch_size, 1), _whole("seed", seed, 0, 2**32 - 1)
     if feature.dim() != 4 or not feature.numel():
         raise ValueError(f"features must have the shape (B, C, H, W) and not be empty, got {tuple(feature.shape)}")
-    ordinary = torch.inference_mode(False), torch.enable_grad(), torch.autocast(feature.device.type, enabled=False)
-    with ExitStack() as stack:
-        for each in (*ordinary, evaluating(guide)):
-            stack.enter_context(each)
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(feature.device.type, enabled=False),
+        evaluating(guide),
+    ):
         guide, feature = _differentiable(guide, feature)
         logits = _logits(guide, feature, rows)
         target = _target(target, logits)
