@@ -131,7 +131,7 @@ class _Shared(torch.autograd.Function):
 
     @staticmethod
     def backward(context: object, gradient: Tensor) -> Tensor:
-        return _Shared.forward(context, gradient) * torch.distributed.get_world_size()
+        return _Shared.forward(context, gradient)
 
 
 def _shared(mean: Tensor) -> Tensor:

@@ -113,7 +113,10 @@ def _level(axis: Axes, table: pd.DataFrame, label: str, color: str) -> None:
 
 def _losses(axis: Axes, means: pd.DataFrame, reported: pd.DataFrame, colors: dict[str, str]) -> None:
     """Draw the points lost as bars, the measured above the reported."""
-    bars = [(f"{plain(row.system)}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]}) for row in means.itertuples()]
+    bars = [
+        (f"{plain(row.system)}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]})
+        for row in means.itertuples()
+    ]
     for row in reported.dropna(subset="accuracy").itertuples():
         look = {"color": COLORS["light"], "hatch": "//", "edgecolor": COLORS["gray"]}
         label = f"paper: {row.system},\n{row.network}, {row.float_bytes:,.0f} B"  # as the paper counts
