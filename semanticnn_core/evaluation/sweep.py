@@ -79,7 +79,7 @@ def measure(
     for number, ((link, seed, _), answered, error) in enumerate(zip(points, answers, errors, strict=True)):
         low, high = spans[number // len(seeds)]
         keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
-        error = torch.cat(error).double() if error else torch.full((1,), torch.nan)
+        error = torch.cat(error).double() if error else torch.full((len(split),), torch.nan)
         if by_image:
             keys["image"] = range(len(split))
             scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
