@@ -13,6 +13,8 @@ DEFAULT_CHECKPOINT = "mobilenet_v2-scene_digits"
 """The checkpoint under data/checkpoints that is taken when none is named."""
 BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 """Bit error rates behind every mean 'over 0.01–5 %'."""
+POSITIVE = 1e-9
+"""Least value of a setting that must be above 0, as messages say it."""
 UNCOMPRESSED = "uncompressed"
 """What tables call the network that gets the image as it is, without link or codec."""
 
@@ -104,7 +106,8 @@ def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> N
     if value is None or (low is None and high is None):
         return
     if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-        span = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g}]"
+        lowest = "(0" if low == POSITIVE else f"[{low:g}"
+        span = f"at least {low:g}" if high is None else f"in {lowest}, {high:g}]"
         raise ValueError(f"{name} must be {span}, got {value!r}")
 
 
@@ -112,7 +115,7 @@ def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> N
 class Slice(Settings):
     """Which part of the code leaves the device; both sides agree on it, the bytes do not say it (section 3.3)."""
 
-    ratio: float = setting(1.0, 1e-9, 1)
+    ratio: float = setting(1.0, POSITIVE, 1)
     """Share of the code that is asked for; whole rows and columns are sent, never more than asked."""
     window: Window = "center"
     """Where it lies: in the middle, or where the device's table of importance (or the code's energy) says."""
@@ -217,7 +220,7 @@ class BaseTrainConfig(TrainConfig):
 class CodecTrainConfig(TrainConfig):
     """Training of the codec: the channel it meets, and the weights of equation 2."""
 
-    ber: tuple[float, float] = setting((1e-4, 5e-2), 1e-9, 0.5)
+    ber: tuple[float, float] = setting((1e-4, 5e-2), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each sample."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
     """Smallest and largest slice ratio met in training; half of the batches have the largest."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig, Window
+from semanticnn_core.config import CodecConfig, Slice, Window
 from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.project import SOURCES, write_model
 from semanticnn_core.stm32.quantize import quantize_encoder
@@ -78,7 +78,7 @@ def small_codec(model: SplitModel, importance: bool = False, **settings) -> Sema
     gdn, prelu = codec.encoder.gdn, codec.encoder.prelu
     for values, spread in ((gdn.raw_beta, 1), (gdn.raw_gamma, 1), (prelu.log_slope, 0.5)):
         values.add_(spread * torch.randn_like(values))
-    codec.calibrate(model.device(calibration(model)))
+    codec.calibrate(model.device_part(calibration(model)))
     if importance:
         codec.importance.random_(-127, 128)
     return codec
@@ -95,7 +95,7 @@ def quantized(model: SplitModel, codec: SemanticCodec) -> IntegerEncoder:
 def small_firmware(
     model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
 ) -> Firmware:
-    return Firmware(quantized(model, codec), codec, model.feature_shape, slice_ratio, window)
+    return Firmware(quantized(model, codec), codec, model.feature_shape, Slice(slice_ratio, window))
 
 
 def small_project(firmware: Firmware, folder: Path) -> Path:

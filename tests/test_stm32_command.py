@@ -35,7 +35,7 @@ def made(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     model = SplitModel.of("mobilenet_v2", 2, 32).frozen()
     codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval().requires_grad_(False)
-    codec.calibrate(model.device(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    codec.calibrate(model.device_part(torch.from_numpy(images).permute(0, 3, 1, 2)))
     for name, each in (("bare", None), ("whole", codec)):
         save_checkpoint(folder / name, model, each, {"dataset": "stripes.npz"})
     return folder

@@ -122,14 +122,14 @@ def test_the_float_network_in_onnx_is_the_float_encoder(project, pair):
     model, firmware = pair
     fresh = photos(8, model.image_size, seed=5)
     latent = run_onnx(project / "onnx" / FLOAT, fresh)
-    assert torch.allclose(latent, firmware.codec.encoder(model.device(fresh)), atol=1e-4)
+    assert torch.allclose(latent, firmware.codec.encoder(model.device_part(fresh)), atol=1e-4)
     for name in (FLOAT, INT8):
         graph = onnx.load(project / "onnx" / name).graph
         (image,), (out,) = graph.input, graph.output
         assert (image.name, out.name) == ("image", "latent")
         shapes = [tuple(axis.dim_value for axis in each.type.tensor_type.shape.dim) for each in (image, out)]
-        size, code = model.image_size, firmware.codec.code_shape(model.feature_shape)
-        assert shapes == [(1, 3, size, size), (1, *code)]
+        size, windows, channels = model.image_size, firmware.windows, firmware.codec.config.code_channels
+        assert shapes == [(1, 3, size, size), (1, channels, windows.height, windows.width)]
         assert ("MaxPool" in {node.op_type for node in graph.node}) == firmware.encoder.pool
 
 
@@ -141,7 +141,7 @@ def test_the_int8_network_in_onnx_agrees_in_nine_of_ten_symbols(project, pair):
     whole = {out for node in nodes if node.op_type == "DequantizeLinear" for out in node.output}
     convolutions = {node.name: node.input[0] in whole for node in nodes if node.op_type == "Conv"}
     assert convolutions == {"stem": True, "code": True, "gdn": False}
-    same = assign(run_onnx(path, fresh)) == assign(firmware.codec.encoder(model.device(fresh)))
+    same = assign(run_onnx(path, fresh)) == assign(firmware.codec.encoder(model.device_part(fresh)))
     assert float(same.double().mean()) >= 0.9
 
 
@@ -157,7 +157,7 @@ def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch
     result = check.check_project(project, other, images[:2])
     assert result["mismatching_bytes"] == differing > 0 and result["witnesses"] == {"zig, unicorn, m7": differing}
     assert result["instructions"] == sum(result["instructions_by_function"].values())
-    longer = replace(firmware, slice_ratio=1.0)
+    longer = replace(firmware, slice=replace(firmware.slice, ratio=1.0))
     assert check.check_project(project, longer, images[:2])["mismatching_bytes"] == 2 * longer.payload_bytes
 
 

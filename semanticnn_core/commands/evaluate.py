@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semanticnn_core.commands.shared import this_command
-from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Settings, Slice, Window, setting
+from semanticnn_core.config import (
+    BER_GRID,
+    DEFAULT_CHECKPOINT,
+    POSITIVE,
+    UNCOMPRESSED,
+    Settings,
+    Slice,
+    Window,
+    setting,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Evaluate(Settings):
     """Data set to test on; the one it was trained on when left out."""
     ber: tuple[float, ...] = setting(BER_GRID, 0, 0.5)
     """Bit error rates, fractions in [0, 0.5]."""
-    slice_ratio: tuple[float, ...] = setting((1.0,), 1e-9, 1)
+    slice_ratio: tuple[float, ...] = setting((1.0,), POSITIVE, 1)
     """Shares of the code that are sent, in (0, 1]."""
     window: Window = "center"
     """Where that part lies: in the middle, or where the device's table of importance (or energy) says."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, Slice, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT, POSITIVE, Settings, Slice, setting
 
 VECTORS = 4
 """Test images that travel with a project."""
@@ -22,7 +22,7 @@ class Export(Settings):
     """Checkpoint folder or name."""
     system: str = "semanticnn"
     """Which of the checkpoint's systems."""
-    slice_ratio: float = setting(1.0, 1e-9, 1)
+    slice_ratio: float = setting(1.0, POSITIVE, 1)
     """Share of the code that is sent, in (0, 1]."""
     window: Literal["center", "importance"] = "center"
     """Where that part lies: in the middle, or where the device's table of importance says."""

@@ -10,6 +10,7 @@ from semanticnn_core.commands.shared import checkpoint_folder, state_folder, sur
 from semanticnn_core.config import (
     BER_GRID,
     DEFAULT_CHECKPOINT,
+    POSITIVE,
     WHOLE,
     CodecConfig,
     CodecTrainConfig,
@@ -45,7 +46,7 @@ class Train(Settings):
     """Settings of stage 1, the denoising autoencoder."""
     stage2: CodecTrainConfig = field(default_factory=lambda: CodecTrainConfig(epochs=10))
     """Settings of stage 2, task-oriented."""
-    slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), 1e-9, 1)
+    slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), POSITIVE, 1)
     """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
     finetune: bool = False
     """Start from the checkpoint's own codec and run stage 2 alone; the codec options are then the checkpoint's."""
