@@ -29,7 +29,8 @@ slice_ratio = 1.0
 
 # %%
 from semanticnn_core.config import Slice
-from semanticnn_core.panels.opened import list_checkpoints, open_played
+from semanticnn_core.panels.opened import open_played
+from semanticnn_core.systems.checkpoints import find_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import figures
 from semanticnn_core.viz.style import use_style
@@ -40,7 +41,7 @@ if interactive:
 
     shown = Playground(checkpoint, ber, slice_ratio, seed, out_dir)
 else:
-    played = open_played(checkpoint, list_checkpoints()[checkpoint])
+    played = open_played(checkpoint, find_checkpoint(checkpoint))
     rates = sorted({0.0, 0.01, ber, 0.1, 0.2})
     systems = {f"slice ratio {each:g}": played.system(Slice(each)) for each in sorted({slice_ratio, 0.6, 0.3})[::-1]}
     rows = {name: [follow(each, played.images[0], rate, seed) for rate in rates] for name, each in systems.items()}
@@ -75,7 +76,7 @@ from semanticnn_core.systems import open_checkpoint
 published, data = open_checkpoint(checkpoint)
 test = data.test.take(64 if profile == "fast" else None)
 links = [BitErrors(rate) for rate in (0.01, 0.05, 0.1, 0.2)]
-played = open_played(checkpoint, list_checkpoints()[checkpoint])
+played = open_played(checkpoint, find_checkpoint(checkpoint))
 table = sweep([played.system()], test, links, seeds=6, by_image=True)
 right = table.groupby(["ber", "image"])["accuracy"].agg(["min", "max"]).groupby("ber").mean() * 100
 for rate, (always, ever) in right.iterrows():

@@ -61,7 +61,7 @@ class Evaluate(Settings):
             if self.out.exists():
                 read_table(self.out)  # refuses what is no table of ours
         checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
-        model, codec = checkpoint.model, checkpoint.system(self.system)
+        model, codec = checkpoint.model.folded(), checkpoint.system(self.system)
         test = data.test.take(self.limit)
         answers = model.answer_all(test)
         clean = model.task.score(answers, test.columns)
@@ -79,7 +79,7 @@ class Evaluate(Settings):
             commands = [*checkpoint.about.get("commands", []), *own.get("commands", []), this_command()]
             add_results(self.out, table, clean, len(test), sizes["image_bytes"], commands)
         if self.json:
-            keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
+            keys = [name for name in table if name not in ("system", "share_sent")]
             print(json.dumps({"clean_accuracy": clean, **sizes, "results": table[keys].to_dict("records")}))
             return
         print(f"uncompressed: {clean:.2%} of {len(test)} test images")

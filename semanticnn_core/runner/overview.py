@@ -4,8 +4,6 @@
 published table, into notebooks/pictures.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib.colors import ListedColormap
@@ -15,7 +13,7 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.config import percent
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.evaluation.tables import load_table
-from semanticnn_core.files import replacing
+from semanticnn_core.files import CHECKOUT, replacing
 from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.systems.checkpoints import Checkpoint
 from semanticnn_core.systems.journey import byte_bits
@@ -84,7 +82,7 @@ def main() -> None:
         "cifar100": draw_measured(load_table("cifar100"), load_table("cifar100", "reported")),
     }
     for name, figure in pictures.items():
-        path = Path(__file__).parents[2] / "notebooks" / "pictures" / f"{name}.png"
+        path = CHECKOUT / "notebooks" / "pictures" / f"{name}.png"
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         print(path)
