@@ -36,16 +36,19 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one line and exit status 2, not in a traceback."""
     _replace_what_streams_lack()
-    record(sys.argv[1:] if arguments is None else arguments)
-    with unchecked():
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="semanticnn",
-            description="SemanticNN Lab: features as a few hundred bytes, over a link that flips bits.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
+    words = sys.argv[1:] if arguments is None else arguments
+    command = None
     try:
+        _check_text(words)
+        record(words)
+        with unchecked():
+            command = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="semanticnn",
+                description="SemanticNN Lab: features as a few hundred bytes, over a link that flips bits.",
+                args=words,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
         _checked(command)()
     except (ValueError, OSError, RuntimeError) as error:
         print(_explained(error), file=sys.stderr)
@@ -60,6 +63,15 @@ def _replace_what_streams_lack() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
             stream.reconfigure(errors="replace")
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuse words that no table or settings file in UTF-8 could hold, before any work."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:  # Python's stand-ins for bytes that the locale does not know
+            raise ValueError(f"{word!r} is no text in this locale; set PYTHONUTF8=1, or give another name") from None
 
 
 def _checked(settings: Any, prefix: str = "--") -> Any:

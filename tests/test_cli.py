@@ -108,7 +108,7 @@ def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
     said = mistake("evaluate --checkpoint mobilenet", capsys)
     assert said.startswith("error: no checkpoint 'mobilenet'") and DEFAULT_CHECKPOINT in said
     assert "'flowers'" in mistake("train-base --dataset flowers", capsys)
-    assert "at least 32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
+    assert "--image-size must be in [32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
     assert "'99'" in mistake("run 99", capsys)
 
 

@@ -11,10 +11,11 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import percent
 from semanticnn_core.datasets.base import ImageDataset, Split, listed, moved
+from semanticnn_core.evaluation.sweep import BATCH
 from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.checkpoints import Checkpoint
-from semanticnn_core.tasks.base import Outputs, Task, Targets, joined
-from semanticnn_core.tasks.split import SplitModel, evaluating
+from semanticnn_core.tasks.base import Outputs, Targets, Task, joined
+from semanticnn_core.tasks.split import evaluating
 
 IMAGES = 300
 """Validation images that are looked at."""
@@ -53,13 +54,13 @@ def examine(checkpoint: Checkpoint, data: ImageDataset | None, images: int = IMA
 
     data: what the network was trained for; without it only the weights and tables are looked at.
     """
-    model, findings = checkpoint.model, []
+    model = checkpoint.model
     codecs = {name: each for name, each in checkpoint.systems.items() if isinstance(each, SemanticCodec)}
     findings = [_weights({"base": model, **checkpoint.systems})]
     if findings[0].level == "error":
         return findings
     if data is not None:
-        split = data.validation.take(images)
+        model, split = model.folded(), data.validation.take(images)
         clean = model.answer_all(split)
         findings.append(network_finding(model.task, clean, split.columns))
     for name, codec in codecs.items():
@@ -110,7 +111,7 @@ def _codec_findings(name: str, system: SemanticNN, split: Split, clean: Outputs)
     codec, channel = system.codec, BinarySymmetric(BER)
     latents, outputs = [], []
     with evaluating(system.model), evaluating(codec):
-        for _, batch in split.batches(device=system.model.device):
+        for _, batch in split.batches(BATCH, system.model.device):
             sent = offload(system, batch["image"], channel)
             latents.append(codec.encoder(sent.payload.local["feature"]).cpu())
             outputs.append(moved(sent.received.outputs, "cpu"))
