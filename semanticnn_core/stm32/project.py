@@ -39,7 +39,7 @@ def write_project(
     force: replace an earlier project. Any other folder that is not empty is refused with an ExportError.
     """
     out = Path(out)
-    _check_place(out, force)
+    check_place(out, force)
     with replacing(out) as folder:
         shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
         write_model(firmware, folder / "snn")
@@ -51,7 +51,7 @@ def write_project(
             shutil.rmtree(out)
 
 
-def _check_place(out: Path, force: bool) -> None:
+def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
     found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
     ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
