@@ -6,12 +6,20 @@ import tyro
 
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
+from semanticnn_core.commands.results import Results
 from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.shared import record
 from semanticnn_core.commands.train import Train
 from semanticnn_core.commands.train_base import TrainBase
 
-COMMANDS = {"run": Run, "train-base": TrainBase, "train": Train, "evaluate": Evaluate, "export": Export}
+COMMANDS = {
+    "run": Run,
+    "train-base": TrainBase,
+    "train": Train,
+    "evaluate": Evaluate,
+    "export": Export,
+    "results": Results,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
