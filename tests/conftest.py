@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
-from semanticnn_core.datasets import ImageDataset, ImageSplit
+from semanticnn_core.datasets import ImageDataset, Split
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training import new_codec
 
@@ -22,14 +22,14 @@ class UnitPixels(nn.Module):
         return images / 255
 
 
-def quadrants(count: int, generator: torch.Generator) -> ImageSplit:
+def quadrants(count: int, generator: torch.Generator) -> Split:
     """Return noise images (count, 3, 16, 16) whose label 0–3 is the quadrant that is brighter."""
     images = torch.randint(0, 90, (count, 3, 16, 16), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % 4
     for image, label in zip(images, labels.tolist(), strict=True):
         row, column = 8 * (label // 2), 8 * (label % 2)
         image[:, row : row + 8, column : column + 8] += 60
-    return ImageSplit(images, labels)
+    return Split({"image": images, "label": labels})
 
 
 @pytest.fixture(autouse=True)

@@ -70,7 +70,7 @@ def measure(
     for (link, seed, _), parts, error in zip(points, outputs, errors, strict=True):
         answered, task = joined(parts), model.task
         keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
-        error = torch.cat(error).double() if error else torch.full((1,), torch.nan)
+        error = torch.cat(error).double() if error else torch.full((len(split),), torch.nan)
         if by_image:
             keys["image"] = range(len(split))
             scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
