@@ -14,6 +14,7 @@ from semanticnn_core.commands.doctor import Doctor
 from semanticnn_core.commands.encode import Encode
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
+from semanticnn_core.commands.results import Results
 from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.shared import record
 from semanticnn_core.commands.train import Train
@@ -30,6 +31,7 @@ COMMANDS = {
     "encode": Encode,
     "decode": Decode,
     "export": Export,
+    "results": Results,
 }
 
 
