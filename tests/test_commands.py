@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_dataset, make_split
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import make_dataset, make_split
 
 from semanticnn_core import cli
 from semanticnn_core.channels import Arrival, BinarySymmetric, Payload
