@@ -155,7 +155,8 @@ def fit(
                 run.on_epoch(history.rows[-1])
             if run.folder is not None:
                 _save_state(accelerator, run.folder, settings, best, epoch + 1)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # not end_training, which also parts the processes: stage 2 follows
+        tracker.finish()
     inner.load_state_dict(best)
     inner.eval()
     return history.rows
