@@ -6,7 +6,7 @@ Prints accuracies on the validation split. `train-base` with --training.noise an
 bear it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.systems import load_checkpoint
-from semanticnn_core.tasks import clean_accuracy
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,15 @@ class Noise:
             model, size = checkpoint.model, checkpoint.model.image_size
             split = load_dataset(checkpoint.about["dataset"], image_size=size).validation.take(self.images)
             images = split.first(None)["image"].float()
-            rows[name] = {"no noise": clean_accuracy(model, split)}
+            rows[name] = {"no noise": model.score(split)}
             for grain in self.grains:
                 if grain < 1 or size % grain:
                     raise ValueError(f"grains must divide the image's side of {size} pixels, got {grain}")
                 generator = torch.Generator().manual_seed(0)
                 squares = torch.randn(len(images), 3, size // grain, size // grain, generator=generator)
                 noise = self.noise * F.interpolate(squares, scale_factor=grain)
-                noisy = replace(split, images=(images + noise).clamp(0, 255).round().byte())
-                rows[name][f"squares of {grain}"] = clean_accuracy(model, noisy)
+                noisy = split.with_columns(image=(images + noise).clamp(0, 255).round().byte())
+                rows[name][f"squares of {grain}"] = model.score(noisy)
         print(pd.DataFrame(rows).T.map("{:.1%}".format).to_string())
 
 

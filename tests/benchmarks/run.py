@@ -17,6 +17,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.payload import pack, unpack
 from semanticnn_core.config import CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.scene_digits import build_scene_digits
+from semanticnn_core.draws import Draws
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training.loop import Progress, Step
 from semanticnn_core.training.memory import keep_freed_memory
@@ -51,11 +52,11 @@ def training_speed(name: str) -> dict[str, float]:
         "label": torch.randint(0, CLASSES, (BATCH,)),
         "teacher": torch.randn(BATCH, CLASSES),
     }
-    codec.calibrate(model.device(batch["image"]))
+    codec.calibrate(model.device_part(batch["image"]))
     config = CodecTrainConfig()
     optimizer = torch.optim.AdamW(codec.parameters(), config.learning_rate)
-    progress = Progress(0, 0.0, torch.Generator().manual_seed(0))
-    point = model.device(batch["image"]).clone().requires_grad_()
+    progress = Progress(0, 0.0, Draws(0))
+    point = model.device_part(batch["image"]).clone().requires_grad_()
 
     folded = model.folded()
 
@@ -70,12 +71,12 @@ def training_speed(name: str) -> dict[str, float]:
         optimizer.step()
 
     stages = {
-        "stage 1": denoising_step(model.device, config),
+        "stage 1": denoising_step(model.device_part, config),
         "stage 2": semantic_step(folded, replace(config, distill=0.0)),  # equation 2 as it stands
         "stage 2 + L_XAI": semantic_step(folded, replace(config, distill=0.0, gamma=1.0)),
         "stage 2 + distillation": semantic_step(folded, config),  # as shipped; the teacher answered before
     }
-    runs = {"limit": partial(limit, model.edge), "limit, folded": partial(limit, folded.edge)}
+    runs = {"limit": partial(limit, model.edge_part), "limit, folded": partial(limit, folded.edge_part)}
     runs |= {each: partial(train, step) for each, step in stages.items()}
     times: dict[str, list[float]] = {each: [] for each in runs}
     for _ in range(ROUNDS + 1):

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import tyro
 
+from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
+from semanticnn_core.evaluation.tables import table_path
 from semanticnn_core.files import replacing
-from semanticnn_core.systems import load_checkpoint
+from semanticnn_core.systems import SemanticNN, load_checkpoint
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
-from semanticnn_core.viz.results import schemes_path
 
 SCHEMES = {
     "ours": {"code_order": "optimal", "dequantizer": "posterior"},
@@ -76,16 +77,17 @@ class Schemes:
                     CodecTrainConfig(epochs=each, batch_size=32, distill=0.0, seed=seed, flip=self.flip)
                     for each in self.epochs
                 ]
-                pretrain_denoising(codec, model.device, data, stages[0])
+                pretrain_denoising(codec, model.device_part, data, stages[0])
                 history = finetune_semantic(codec, model, data, stages[1])
                 print(f"{part.stem}: validation accuracy {max(row['score'] for row in history):.2%}", flush=True)
                 label = f"{scheme}, {centers} centers" if centers else scheme
-                table = sweep(model, codec, test, BERS, name=label).rename(columns={"system": "scheme"})
+                system = SemanticNN(model, codec, name=label)
+                table = sweep([system], test, map(BitErrors, BERS)).rename(columns={"system": "scheme"})
                 with replacing(part) as temporary:
                     table.assign(train_seed=seed).to_csv(temporary, index=False)
         table = pd.concat([pd.read_csv(part) for part in sorted(parts.glob("*.csv"))])
         columns = ["scheme", "bytes", "train_seed", "ber", "seed", "accuracy", "agreement", "feature_mse"]
-        with replacing(self.out or schemes_path(data.name)) as temporary:
+        with replacing(self.out or table_path(data.name, "schemes")) as temporary:
             table[columns].to_csv(temporary, index=False, float_format="%.6g")
         print(table.groupby(["scheme", "bytes", "ber"])["accuracy"].agg(["mean", "std", "size"]))
 
