@@ -156,7 +156,7 @@ def fit(
                 run.on_epoch(history.rows[-1])
             if run.folder is not None:
                 _save_state(accelerator, run.folder, settings, best, epoch + 1)
-    for tracker in accelerator.trackers:
+    for tracker in accelerator.trackers:  # not end_training, which also parts the processes: stage 2 follows
         tracker.finish()
     inner.load_state_dict(best)
     inner.eval()
