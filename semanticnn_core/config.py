@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -51,7 +52,7 @@ def unchecked() -> Iterator[None]:
 
 
 class Settings:
-    """Base of all settings: checks types and ranges on creation, refuses unknown keys in `from_dict`."""
+    """Base of all settings: checks types and ranges on creation, expands `~` in paths, refuses unknown keys."""
 
     def __post_init__(self) -> None:
         if not _checking.get():
@@ -117,7 +118,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
         return hint(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
-    return value
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:

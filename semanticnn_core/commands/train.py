@@ -64,6 +64,8 @@ class Train(Settings):
     def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
+        if 1 in self.slices:
+            raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
     def __call__(self) -> None:
         from semanticnn_core.systems import open_checkpoint

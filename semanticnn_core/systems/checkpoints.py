@@ -66,7 +66,7 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
 
     The published ones are found whatever `root` is.
     """
-    places = list(dict.fromkeys((located(root) / "checkpoints", CHECKOUT / "data" / "checkpoints")))
+    places = _places(root)
     for folder in (*(place / name for place in places), Path(name).expanduser()):
         if (folder / "config.json").is_file():
             return folder
@@ -79,8 +79,13 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
 
 def checkpoint_for(dataset: str, root: str | Path = "data") -> str:
     """Return the name of the published checkpoint that was trained on a data set; the default one where none was."""
-    found = (path.name for path, about in _readable(located(root) / "checkpoints") if about.get("dataset") == dataset)
-    return next(found, DEFAULT_CHECKPOINT)
+    known = (each for place in _places(root) for each in _readable(place))
+    return next((path.name for path, about in known if about.get("dataset") == dataset), DEFAULT_CHECKPOINT)
+
+
+def _places(root: str | Path) -> list[Path]:
+    """Return where checkpoints are looked for by name: under `root`, then where the published ones lie."""
+    return list(dict.fromkeys((located(root) / "checkpoints", CHECKOUT / "data" / "checkpoints")))
 
 
 def _readable(place: Path) -> Iterator[tuple[Path, dict]]:
