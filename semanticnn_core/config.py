@@ -4,6 +4,9 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,10 +38,25 @@ def setting(default: Any, low: float | None = None, high: float | None = None) -
     return field(default=default, metadata={"low": low, "high": high})
 
 
+_checking = ContextVar("checking", default=True)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Within it settings are made as they come; the command line then checks them, naming options as typed."""
+    token = _checking.set(False)
+    try:
+        yield
+    finally:
+        _checking.reset(token)
+
+
 class Settings:
     """Base of all settings: checks types and ranges on creation, expands `~` in paths, refuses unknown keys."""
 
     def __post_init__(self) -> None:
+        if not _checking.get():
+            return
         hints = typing.get_type_hints(type(self))
         for each in fields(self):
             value = _checked_type(each.name, getattr(self, each.name), hints[each.name])
@@ -93,7 +111,8 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
             raise ValueError(f"{name} must hold {len(args)} values, got {len(value)}: {value!r}")
         return tuple(_checked_type(name, each, arg) for each, arg in zip(value, args, strict=True))
     if origin in (typing.Union, types.UnionType):
-        return value if value is None else _checked_type(name, value, args[0])
+        words = [word for each in args if typing.get_origin(each) is Literal for word in typing.get_args(each)]
+        return value if value is None or value in words else _checked_type(name, value, args[0])
     kinds = {int: numbers.Integral, float: numbers.Real}  # numpy's and pandas' numbers too
     if hint in kinds and isinstance(value, kinds[hint]) and not isinstance(value, bool):
         return hint(value)
@@ -104,7 +123,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
 
 def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:
     low, high = metadata.get("low"), metadata.get("high")
-    if value is None or (low is None and high is None):
+    if value is None or isinstance(value, str) or (low is None and high is None):
         return
     if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
         lowest = "(0" if low == POSITIVE else f"[{low:g}"

@@ -35,8 +35,8 @@ def photo() -> Tensor:
 
 def photos(count: int, size: int = 32, seed: int = 0) -> Tensor:
     """Return crops of the photograph, uint8 (count, 3, size, size)."""
-    dice = torch.Generator().manual_seed(seed)
-    corners = [torch.randint(0, side - 2 * size, (count,), generator=dice).tolist() for side in photo().shape[1:]]
+    generator = torch.Generator().manual_seed(seed)
+    corners = [torch.randint(0, side - 2 * size, (count,), generator=generator).tolist() for side in photo().shape[1:]]
     places = zip(*corners, strict=True)
     return torch.stack([photo()[:, top : top + 2 * size : 2, left : left + 2 * size : 2] for top, left in places])
 
@@ -110,9 +110,9 @@ def small_project(firmware: Firmware, folder: Path) -> Path:
 
 def patched(path: Path, before: str, after: str) -> None:
     """Replace a stretch of a source file, which must be in it once."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {path}"
-    path.write_text(text.replace(before, after))
+    path.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def files(folder: Path) -> dict[str, bytes]:

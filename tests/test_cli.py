@@ -84,20 +84,20 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys):
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("evaluate --ber 0.7", ["ber", "0.7"]),
-        ("evaluate --ber 0.01 -0.1", ["ber"]),
-        ("evaluate --slice-ratio 0", ["slice_ratio", "(0, 1]"]),
-        ("evaluate --seeds 0", ["seeds", "[1, 10000]"]),
-        ("evaluate --limit 0", ["limit", "at least 1"]),
+        ("evaluate --ber 0.7", ["--ber", "0.7"]),
+        ("evaluate --ber 0.01 -0.1", ["--ber"]),
+        ("evaluate --slice-ratio 0", ["--slice-ratio", "(0, 1]"]),
+        ("evaluate --seeds 0", ["--seeds", "[1, 10000]"]),
+        ("evaluate --limit 0", ["--limit", "at least 1"]),
         ("evaluate --seeds some", ["seeds", "some"]),
-        ("evaluate --name uncompressed", ["name", "uncompressed"]),
-        ("train --slices 0.5 1", ["slices", "1"]),
-        ("train-base --start x --pretrained", ["start", "pretrained"]),
-        ("train --codec.centers 9", ["centers", "power of two", "9"]),
-        ("train --codec.centers 128", ["centers", "[2, 64]"]),
-        ("train --stage1.learning-rate nan", ["learning_rate"]),
-        ("train --stage2.ber 0.05 0.01", ["ber"]),
-        ("train-base --training.epochs 0", ["epochs", "[1, 100000]"]),
+        ("evaluate --name uncompressed", ["--name", "uncompressed"]),
+        ("train --slices 0.5 1", ["--slices", "1"]),
+        ("train-base --start x --pretrained", ["--start and --pretrained"]),
+        ("train --codec.centers 9", ["--codec.centers", "power of two", "9"]),
+        ("train --codec.centers 128", ["--codec.centers", "[2, 64]"]),
+        ("train --stage1.learning-rate nan", ["--stage1.learning-rate"]),
+        ("train --stage2.ber 0.05 0.01", ["--stage2.ber"]),
+        ("train-base --training.epochs 0", ["--training.epochs", "[1, 100000]"]),
         ("train-base --model vgg", ["model", "vgg", "resnet50"]),
     ],
 )
@@ -110,7 +110,7 @@ def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
     said = mistake("evaluate --checkpoint mobilenet", capsys)
     assert said.startswith("error: no checkpoint 'mobilenet'") and DEFAULT_CHECKPOINT in said
     assert "'flowers'" in mistake("train-base --dataset flowers", capsys)
-    assert "[32, 4096], got 16" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
+    assert "--image-size must be in [32" in mistake("train-base --dataset stripes.npz --image-size 16", capsys)
     assert "'99'" in mistake("run 99", capsys)
 
 

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.channels import Arrival, BinarySymmetric, Payload
+from semanticnn_core.channels.base import ASSUMED_BER
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.payload import pack
-from semanticnn_core.codec.slicing import sliced_length
-from semanticnn_core.config import CodecConfig
+from semanticnn_core.codec.slicing import center_out, nested, sliced_length
+from semanticnn_core.config import WHOLE, CodecConfig, Slice
 
 RESNET = {"feature_channels": 64, "feature_range": (0.0, math.inf), "code_channels": 32}
 
@@ -40,8 +41,18 @@ class KnownFlips:
     def on_symbols(self, symbols: Tensor, bits: int) -> Tensor:
         return symbols ^ self.pattern.view(symbols.shape)
 
-    def __call__(self, payload: Tensor) -> Tensor:
-        return payload ^ pack(self.pattern.byte(), self.bits)
+    def __call__(self, payload: Payload) -> Arrival:
+        return Arrival(Payload(payload.data ^ pack(self.pattern.byte(), self.bits)), ber=self.ber)
+
+
+def code_shape(codec: SemanticCodec, feature_shape: tuple[int, int, int], slice: Slice = WHOLE) -> tuple[int, int, int]:
+    """Return channels, rows and columns of the code that is sent."""
+    windows = codec.windows(feature_shape, slice)
+    return codec.config.code_channels, windows.rows, windows.columns
+
+
+def perfect(payload: Payload) -> Arrival:
+    return Arrival(payload, ber=0.0)
 
 
 class Latent(nn.Module):
@@ -55,9 +66,9 @@ class Latent(nn.Module):
 @pytest.mark.parametrize("order", ["optimal", "random"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ratio):
-    codec, x = tiny(dequantizer=dequantizer, code_order=order), features()
-    forward = codec(x, BinarySymmetric(0.0), ratio).feature
-    assert torch.allclose(codec.decompress(codec.compress(x, ratio), 0.0, x.shape[1:], ratio), forward)
+    codec, x, slice = tiny(dequantizer=dequantizer, code_order=order), features(), Slice(ratio)
+    forward = codec(x, BinarySymmetric(0.0), slice).feature
+    assert torch.allclose(codec.decompress(perfect(codec.compress(x, slice)), x.shape[1:], slice), forward)
 
 
 @settings(max_examples=50, deadline=None)
@@ -70,11 +81,11 @@ def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ra
 )
 def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, size, seed):
     codec = tiny(seed, centers=centers, code_order="gray")
-    x = features(3, *size)
-    symbols = math.prod(codec.code_shape(x.shape[1:], ratio))
+    x, slice = features(3, *size), Slice(ratio)
+    symbols = math.prod(code_shape(codec, x.shape[1:], slice))
     channel = KnownFlips(torch.randint(centers, (3, symbols)), codec.quantizer.bits, ber)
-    received = codec.decompress(channel(codec.compress(x, ratio)), ber, x.shape[1:], ratio)
-    assert torch.allclose(received, codec(x, channel, ratio).feature)
+    received = codec.decompress(channel(codec.compress(x, slice)), x.shape[1:], slice)
+    assert torch.allclose(received, codec(x, channel, slice).feature)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +100,11 @@ def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, 
 )
 def test_the_published_payloads(config, shape, code, expected):
     codec = SemanticCodec(config).eval()
-    assert codec.code_shape(shape) == code and codec.payload_bytes(shape) == expected
+    assert code_shape(codec, shape) == code and codec.payload_bytes(shape) == expected
     payload = codec.compress(torch.rand(1, *shape))
-    assert payload.shape == (1, expected) and payload.dtype == torch.uint8
-    assert codec.decompress(payload, 0.01, shape).shape == (1, *shape)
+    assert payload.data.shape == (1, expected) and payload.data.dtype == torch.uint8
+    assert payload.length.tolist() == [expected]
+    assert codec.decompress(Arrival(payload, ber=0.01), shape).shape == (1, *shape)
 
 
 @settings(max_examples=30, deadline=None)
@@ -105,14 +117,15 @@ def test_the_published_payloads(config, shape, code, expected):
 )
 def test_any_feature_comes_back_in_its_shape_and_range(stride, overlap, height, width, ratio):
     codec = tiny(stride=stride, kernel=stride + overlap, decoder_widths=(6, 5), feature_range=(0.5, 0.7))
-    x = features(2, height, width)
+    x, slice = features(2, height, width), Slice(ratio)
     code = (4, *(sliced_length(-(-side // stride), ratio) for side in (height, width)))
-    payload = codec.compress(x, ratio)
-    assert codec.code_shape((4, height, width), ratio) == code
-    assert payload.shape == (2, -(-math.prod(code) * 3 // 8)) == (2, codec.payload_bytes((4, height, width), ratio))
-    received = codec.decompress(payload, 0.02, (4, height, width), ratio)
+    payload = codec.compress(x, slice)
+    assert code_shape(codec, (4, height, width), slice) == code
+    expected = -(-math.prod(code) * 3 // 8)
+    assert payload.data.shape == (2, expected) == (2, codec.payload_bytes((4, height, width), slice))
+    received = codec.decompress(Arrival(payload, ber=0.02), (4, height, width), slice)
     assert received.shape == x.shape and 0.5 <= float(received.min()) and float(received.max()) <= 0.7
-    assert codec(x, BinarySymmetric(0.02), ratio).symbols.shape == (2, *code)
+    assert codec(x, BinarySymmetric(0.02), slice).symbols.shape == (2, *code)
 
 
 def test_symbols_leave_pixel_by_pixel_with_all_channels_together():
@@ -126,15 +139,15 @@ def test_symbols_leave_pixel_by_pixel_with_all_channels_together():
                 distances = [abs(float(latent[0, channel, row, column]) - level) for level in levels]
                 number |= code[distances.index(min(distances))] << 3 * position
                 position += 1
-    assert codec.compress(x)[0].tolist() == list(number.to_bytes(24, "little"))
+    assert codec.compress(x).data[0].tolist() == list(number.to_bytes(24, "little"))
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.4])
 def test_an_image_alone_or_in_any_company_gives_the_same_bytes(ratio):
-    codec, x = tiny(kernel=3), features(4)
+    codec, x, slice = tiny(kernel=3), features(4), Slice(ratio)
     x[1:] *= torch.tensor([0.0, 5.0, 100.0])[:, None, None, None]
-    together = codec.compress(x, ratio)
-    assert all(torch.equal(codec.compress(x[i : i + 1], ratio)[0], together[i]) for i in range(4))
+    together = codec.compress(x, slice).data
+    assert all(torch.equal(codec.compress(x[i : i + 1], slice).data[0], together[i]) for i in range(4))
 
 
 def test_a_patch_changes_its_own_symbols_alone():
@@ -153,7 +166,8 @@ def test_features_are_restored_beyond_one_and_cut_at_their_range():
         with torch.no_grad():
             codec.decoder.output.weight.zero_()
             codec.decoder.output.bias.fill_(bias)
-        assert torch.allclose(codec.decompress(codec.compress(x), 0.0, x.shape[1:]), torch.full_like(x, expected))
+        received = codec.decompress(perfect(codec.compress(x)), x.shape[1:])
+        assert torch.allclose(received, torch.full_like(x, expected))
 
 
 def test_every_parameter_learns_through_the_channel():
@@ -175,10 +189,19 @@ def test_the_receiver_believes_a_rate_for_each_sample():
     codec, x = tiny(), features(3)
     rates = torch.tensor([0.0, 0.01, 0.3], dtype=torch.float64)
     payload = codec.compress(x)
-    together = codec.decompress(payload, rates, x.shape[1:])
+    together = codec.decompress(Arrival(payload, ber=rates), x.shape[1:])
     for i, rate in enumerate(rates.tolist()):
-        assert torch.allclose(together[i : i + 1], codec.decompress(payload[i : i + 1], rate, x.shape[1:]))
-    assert not torch.allclose(together[2], codec.decompress(payload, 0.0, x.shape[1:])[2])
+        alone = Arrival(Payload(payload.data[i : i + 1]), ber=rate)
+        assert torch.allclose(together[i : i + 1], codec.decompress(alone, x.shape[1:]))
+    assert not torch.allclose(together[2], codec.decompress(perfect(payload), x.shape[1:])[2])
+
+
+def test_a_receiver_that_knows_no_rate_assumes_one():
+    codec, x = tiny(), features(3)
+    payload = codec.compress(x)
+    assumed = codec.decompress(Arrival(payload), x.shape[1:])
+    assert torch.equal(assumed, codec.decompress(Arrival(payload, ber=ASSUMED_BER), x.shape[1:]))
+    assert not torch.allclose(assumed, codec.decompress(perfect(payload), x.shape[1:]))
 
 
 @pytest.mark.parametrize("centers", [8, 32])
@@ -186,43 +209,127 @@ def test_the_receiver_believes_a_rate_for_each_sample():
 def test_what_is_missing_becomes_the_mean_symbol(centers, received):
     codec, x = tiny(centers=centers), features(2)
     codec.quantizer.prior.copy_(torch.linspace(1, 2, centers) / torch.linspace(1, 2, centers).sum())
-    payload = codec.compress(x)
-    cut = payload if received is None else payload[:, :received]
-    assert codec.decompress(cut, 0.01, x.shape[1:], received=received).isfinite().all()
+    arrival = Arrival(codec.compress(x), ber=0.01)
+    length = arrival.payload.data.shape[1] if received is None else received
+    cut = arrival if received is None else arrival.cut(received)
+    assert codec.decompress(cut, x.shape[1:]).isfinite().all()
     codec.decoder = Latent()
-    whole = codec.decompress(payload, 0.01, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
-    got = codec.decompress(cut, 0.01, x.shape[1:], received=received).permute(0, 2, 3, 1).flatten(1)
-    complete = cut.shape[1] * 8 // codec.quantizer.bits
+    whole = codec.decompress(arrival, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    got = codec.decompress(cut, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    complete = length * 8 // codec.quantizer.bits
     assert torch.equal(got[:, :complete], whole[:, :complete])
     mean = codec.quantizer.prior @ codec.quantizer.levels
     assert torch.allclose(got[:, complete:], mean.expand(2, whole.shape[1] - complete))
 
 
+def with_lost(payload: Payload, lost: list[list[int]]) -> Arrival:
+    """Return an errorless arrival that lacks some bytes of each sample; what stands in their place is noise."""
+    present = torch.ones_like(payload.data, dtype=torch.bool)
+    for row, places in enumerate(lost):
+        present[row, places] = False
+    noise = torch.randint(256, payload.data.shape, dtype=torch.uint8)
+    return Arrival(Payload(torch.where(present, payload.data, noise)), present, ber=0.0)
+
+
+@pytest.mark.parametrize("centers", [8, 32])
+def test_bytes_lost_in_the_middle_take_their_own_symbols_alone(centers):
+    codec, x = tiny(centers=centers), features(3)
+    codec.quantizer.prior.copy_(torch.linspace(1, 2, centers) / torch.linspace(1, 2, centers).sum())
+    codec.decoder, payload = Latent(), codec.compress(x)
+    lost = [[5, 6], [0, payload.data.shape[1] - 1], []]
+    whole = codec.decompress(perfect(payload), x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    got = codec.decompress(with_lost(payload, lost), x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+    mean, bits = codec.quantizer.prior @ codec.quantizer.levels, codec.quantizer.bits
+    for row, places in enumerate(lost):
+        for symbol in range(whole.shape[1]):
+            hit = any(symbol * bits // 8 <= place <= (symbol * bits + bits - 1) // 8 for place in places)
+            assert torch.isclose(got[row, symbol], mean if hit else whole[row, symbol], rtol=1e-12), (row, symbol)
+
+
+@pytest.mark.parametrize("side", [4, 6])
+def test_in_progressive_order_bytes_lost_in_the_middle_are_mirrored_from_within(side):
+    """Pixels that came stay; others are mirrored from the largest central window that came before the first loss."""
+    codec, x, slice = tiny(), features(4, 2 * side, 2 * side), Slice(progressive=True)
+    codec.decoder, shape = Latent(), x.shape[1:]
+    payload = codec.compress(x, slice)
+    lost = [[7], [7, 8, payload.data.shape[1] - 1], [payload.data.shape[1] - 2], []]
+    whole = codec.decompress(perfect(payload), shape, slice)
+    got = codec.decompress(with_lost(payload, lost), shape, slice)
+    order, bits = center_out(side, side).tolist(), 4 * codec.quantizer.bits  # bits of a pixel
+    for row, places in enumerate(lost):
+        came = [
+            not any(number * bits // 8 <= place <= (number * bits + bits - 1) // 8 for place in places)
+            for number in range(side**2)
+        ]
+        before = came.index(False) if places else side**2
+        windows = [each for each in nested(side, side) if each[2] * each[3] <= before]
+        top, left, high, wide = windows[-1]
+        inside = whole[row, :, top : top + high, left : left + wide]
+        for number, pixel in enumerate(order):
+            i, j = divmod(pixel, side)
+            if came[number]:
+                expected = whole[row, :, i, j]
+            else:
+                expected = inside[:, mirrored(i - top, high), mirrored(j - left, wide)]
+            assert torch.equal(got[row, :, i, j], expected), (row, i, j)
+
+
+def mirrored(place: int, length: int) -> int:
+    """Return which of `length` places one beyond their ends mirrors, by walking back and forth."""
+    walk = [*range(length), *range(length - 2, 0, -1)] or [0]
+    return walk[place % len(walk)]
+
+
+def test_in_progressive_order_without_any_whole_window_lost_symbols_are_the_mean():
+    codec, x, slice = tiny(), features(2), Slice(progressive=True)
+    codec.decoder, payload = Latent(), codec.compress(x, slice)
+    got = codec.decompress(with_lost(payload, [[0], list(range(24))]), x.shape[1:], slice)
+    whole = codec.decompress(perfect(payload), x.shape[1:], slice)
+    mean = codec.quantizer.prior @ codec.quantizer.levels
+    i, j = divmod(int(center_out(4, 4)[0]), 4)
+    assert torch.allclose(got[0, :3, i, j], mean.expand(3)), "byte 0 holds the first two symbols and part of the third"
+    assert torch.equal(got[0, 3, i, j], whole[0, 3, i, j])
+    others = torch.ones(4, 4, dtype=torch.bool)
+    others[i, j] = False
+    assert torch.equal(got[0][:, others], whole[0][:, others])
+    assert torch.allclose(got[1], mean.expand(4, 4, 4))
+
+
+def test_what_is_behind_a_samples_length_counts_as_lost_where_presence_is_known():
+    codec, x = tiny(), features(2)
+    codec.decoder, payload = Latent(), codec.compress(x)
+    short = Payload(payload.data, torch.tensor([24, 6]))
+    got = codec.decompress(Arrival(short, torch.ones_like(payload.data, dtype=torch.bool), 0.0), x.shape[1:])
+    assert torch.equal(got[0], codec.decompress(perfect(payload), x.shape[1:])[0])
+    assert torch.equal(got[1], codec.decompress(perfect(payload).cut(6), x.shape[1:])[1])
+
+
 @pytest.mark.parametrize("length", [0, 23, 25])
 def test_a_wrong_length_is_refused_naming_both(length):
     with pytest.raises(ValueError, match=rf"24 bytes.*\(1, {length}\)"):
-        tiny().decompress(torch.zeros(1, length, dtype=torch.uint8), 0.0, (4, 8, 8))
+        tiny().decompress(perfect(Payload(torch.zeros(1, length, dtype=torch.uint8))), (4, 8, 8))
 
 
-@pytest.mark.parametrize(("length", "received"), [(10, 11), (25, 25), (24, 10)])
-def test_a_wrong_number_of_received_bytes_is_refused_naming_all(length, received):
-    with pytest.raises(ValueError, match=rf"24 bytes, of which {received} .*\(1, {length}\)"):
-        tiny().decompress(torch.zeros(1, length, dtype=torch.uint8), 0.0, (4, 8, 8), received=received)
+@pytest.mark.parametrize(("length", "received"), [(10, 10), (10, 3), (25, 25), (25, 24)])
+def test_a_wrong_length_is_refused_however_much_of_it_arrived(length, received):
+    with pytest.raises(ValueError, match=rf"24 bytes.*\(1, {length}\)"):
+        arrival = perfect(Payload(torch.zeros(1, length, dtype=torch.uint8)))
+        tiny().decompress(arrival.cut(received), (4, 8, 8))
 
 
 def test_what_does_not_fit_is_refused_by_name():
-    codec, payload = tiny(), torch.zeros(1, 24, dtype=torch.uint8)
+    codec, payload = tiny(), Payload(torch.zeros(1, 24, dtype=torch.uint8))
     for wrong in (torch.rand(1, 5, 8, 8), torch.rand(4, 8, 8)):
         with pytest.raises(ValueError, match=r"features must be \(B, 4, H, W\)"):
             codec.compress(wrong)
-    with pytest.raises(ValueError, match=r"4 channels.*\(5, 8, 8\)"):
-        codec.decompress(payload, 0.0, (5, 8, 8))
+    with pytest.raises(ValueError, match=r"features must be \(B, 4, H, W\), got \(B, 5, 8, 8\)"):
+        codec.decompress(perfect(payload), (5, 8, 8))
     with pytest.raises(ValueError, match="ber must be in"):
-        codec.decompress(payload, 0.6, (4, 8, 8))
-    with pytest.raises(ValueError, match="slice_ratio must be in"):
-        codec.compress(features(), 1.5)
+        codec.decompress(Arrival(payload, ber=0.6), (4, 8, 8))
+    with pytest.raises(ValueError, match="ratio must be in"):
+        codec.compress(features(), Slice(1.5))
     with pytest.raises(ValueError, match="uint8"):
-        codec.decompress(payload.float(), 0.0, (4, 8, 8))
+        codec.decompress(perfect(Payload(payload.data.float())), (4, 8, 8))
 
 
 def test_calibration_spreads_latents_over_equally_used_centers():

@@ -4,13 +4,23 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecConfig, CodecTrainConfig, TrainConfig
+from semanticnn_core.config import (
+    BER_GRID,
+    WHOLE,
+    BaseTrainConfig,
+    CodecConfig,
+    CodecTrainConfig,
+    Slice,
+    TrainConfig,
+    percent,
+)
 
-ALL = (CodecConfig, TrainConfig, BaseTrainConfig, CodecTrainConfig)
+ALL = (Slice, CodecConfig, TrainConfig, BaseTrainConfig, CodecTrainConfig)
 
 
 @pytest.mark.parametrize("settings_type", ALL)
@@ -23,6 +33,17 @@ def test_an_unknown_key_is_named_beside_the_known_ones(settings_type):
 @pytest.mark.parametrize(
     ("settings_type", "name", "value"),
     [
+        (Slice, "ratio", 0),
+        (Slice, "ratio", -0.5),
+        (Slice, "ratio", 1.01),
+        (Slice, "ratio", math.nan),
+        (Slice, "ratio", "half"),
+        (Slice, "ratio", True),
+        (Slice, "ratio", None),
+        (Slice, "window", "left"),
+        (Slice, "window", None),
+        (Slice, "progressive", 1),
+        (Slice, "progressive", "yes"),
         (CodecConfig, "centers", 8.0),
         (CodecConfig, "centers", "8"),
         (CodecConfig, "centers", True),
@@ -127,3 +148,16 @@ def test_settings_are_frozen(settings_type):
 
 def test_the_ber_grid_is_the_documented_one():
     assert [round(100 * ber, 2) for ber in BER_GRID] == [0.01, 0.25, 1, 2.5, 5]
+
+
+def test_a_slice_is_the_whole_code_unless_it_says_otherwise():
+    assert Slice() == WHOLE == Slice(1, "center", False) and type(Slice(1).ratio) is float
+    part = Slice(np.float32(0.5), "energy", progressive=True)
+    assert Slice.from_dict(json.loads(json.dumps(part.to_dict()))) == part and part != WHOLE
+    assert len({WHOLE, Slice(1.0), part}) == 2, "slices can be keys"
+
+
+def test_rates_are_written_as_percent():
+    assert [percent(ber) for ber in (*BER_GRID, 0.0, 0.5)] == [
+        "0.01 %", "0.25 %", "1 %", "2.5 %", "5 %", "0 %", "50 %",
+    ]  # fmt: skip

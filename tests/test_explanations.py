@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import UnitPixels
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tiny import UnitPixels
 from torch import nn
 from torch.nn import functional as F
 

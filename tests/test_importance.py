@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.codec.slicing import corners, sliced_length
-from semanticnn_core.config import CodecConfig
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.codec.slicing import Windows, sliced_length
+from semanticnn_core.config import CodecConfig, Slice
+from semanticnn_core.datasets.base import Split
 from semanticnn_core.explain.importance import fit_importance, importance_agreement
 from semanticnn_core.tasks.split import SplitModel
 
@@ -36,15 +36,15 @@ def model() -> SplitModel:
 
 
 @pytest.fixture
-def split() -> ImageSplit:
+def split() -> Split:
     """Noise in all channels, but the deciding one has a bright 4×4 square somewhere and is dark elsewhere."""
-    dice = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 256, (60, 3, 16, 16), generator=dice, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (60, 3, 16, 16), generator=generator, dtype=torch.uint8)
     images[:, SIGN] = 0
-    places = 2 * torch.randint(0, 7, (60, 2), generator=dice)
-    for image, (top, left) in zip(images, places.tolist(), strict=True):
+    corners = 2 * torch.randint(0, 7, (60, 2), generator=generator)
+    for image, (top, left) in zip(images, corners.tolist(), strict=True):
         image[SIGN, top : top + 4, left : left + 4] = 255
-    return ImageSplit(images, torch.ones(60, dtype=torch.long), places)
+    return Split({"image": images, "label": torch.ones(60, dtype=torch.long)})
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def codec() -> SemanticCodec:
 
 
 def symbols(codec, model, split):
-    return codec.quantizer.assign(codec.encoder(model.device(split.images))).permute(0, 2, 3, 1)
+    return codec.quantizer.assign(codec.encoder(model.device_part(split["image"])))
 
 
 def test_the_symbol_that_matters_is_found(codec, model, split):
@@ -82,7 +82,10 @@ def test_the_map_is_the_sum_of_table_entries(codec, model, split):
     map_ = codec.importance_map(index)
     assert not map_.is_floating_point()
     for place in ((0, 0, 0), (1, 3, 5), (1, 7, 7)):
-        expected = sum(int(codec.importance[channel, symbol]) for channel, symbol in enumerate(index[place].tolist()))
+        expected = sum(
+            int(codec.importance[channel, symbol])
+            for channel, symbol in enumerate(index[place[0], :, *place[1:]].tolist())
+        )
         assert int(map_[place]) == expected
 
 
@@ -91,10 +94,11 @@ def test_the_window_holds_the_planted_square(codec, model, split, slice_ratio):
     fit_importance(codec, model, split, images=60)
     index = symbols(codec, model, split)
     size = sliced_length(8, slice_ratio)
-    places = corners(8, 8, size, size)
-    bright = (index[..., SIGN] == 3).float()
+    slice = Slice(slice_ratio, "importance")
+    places = Windows(8, 8, slice).corners
+    bright = (index[:, SIGN] == 3).float()
     kept = torch.stack([bright[:, top : top + size, left : left + size].sum((1, 2)) for top, left in places.tolist()])
-    chosen = codec.best_place(index, slice_ratio, "importance")
+    chosen = codec.best_window(index, slice)
     assert torch.equal(kept.gather(0, chosen[None])[0], kept.amax(0))  # no window has more of the square
     if len(places) == (8 - size + 1) ** 2:
         assert torch.equal(kept.amax(0), bright.sum((1, 2)))
@@ -111,8 +115,9 @@ def test_another_guide_gives_another_table(codec, model, split):
 
 
 def test_a_codec_without_a_table_says_what_to_do(codec, model, split):
-    feature = model.device(split.images[:1])
+    feature = model.device_part(split["image"][:1])
     with pytest.raises(ValueError, match="fit_importance"):
-        codec.compress(feature, 0.5, "importance")
-    assert codec.compress(feature, 0.5, "center").shape == (1, codec.payload_bytes(model.feature_shape, 0.5))
-    assert codec.compress(feature, 0.5, "energy").shape[1] == codec.payload_bytes(model.feature_shape, 0.5) + 2
+        codec.compress(feature, Slice(0.5, "importance"))
+    expected = codec.payload_bytes(model.feature_shape, Slice(0.5))
+    assert codec.compress(feature, Slice(0.5, "center")).data.shape == (1, expected)
+    assert codec.compress(feature, Slice(0.5, "energy")).data.shape == (1, expected + 2)

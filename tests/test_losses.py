@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from semanticnn_core.training.losses import denoising_loss, distillation_loss, occupancy_loss, xai_loss
+from semanticnn_core.tasks import Classification
+from semanticnn_core.training.losses import denoising_loss, occupancy_loss, xai_loss
 
 
 @pytest.mark.parametrize("n", [2, 8, 64])
@@ -42,14 +43,14 @@ def test_distillation_is_the_divergence_of_softened_predictions(temperature):
         p, q = [value / sum(p) for value in p], [value / sum(q) for value in q]
         total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
     expected = temperature**2 * total / 3
-    assert float(distillation_loss(student, teacher, temperature)) == pytest.approx(expected, rel=1e-4)
+    assert float(Classification().distill(student, teacher, temperature)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_distillation_is_zero_for_the_same_prediction_and_shifts_do_not_count():
     logits = torch.randn(3, 5)
-    assert float(distillation_loss(logits, logits, 2.0)) == pytest.approx(0, abs=1e-6)
-    assert float(distillation_loss(logits + 7, logits, 2.0)) == pytest.approx(0, abs=1e-5)
-    assert float(distillation_loss(-logits, logits, 2.0)) > 0.1
+    assert float(Classification().distill(logits, logits, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert float(Classification().distill(logits + 7, logits, 2.0)) == pytest.approx(0, abs=1e-5)
+    assert float(Classification().distill(-logits, logits, 2.0)) > 0.1
 
 
 @pytest.mark.parametrize("balance", [0.0, 0.3, 1.0])

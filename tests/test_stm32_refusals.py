@@ -9,7 +9,8 @@ from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import Slice
-from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
+from semanticnn_core.stm32.project import expected_costs
+from semanticnn_core.stm32.quantize import ExportError, check_sizes, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems.checkpoints import CheckpointError
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
@@ -90,8 +91,14 @@ def test_a_codec_of_another_network_is_refused_naming_both_numbers_of_channels(m
 )
 def test_an_image_size_that_is_no_whole_number_of_strides_is_refused_naming_one_that_is(size, pool, stride, near):
     model = small_model(size=size, pool=pool)
-    with pytest.raises(ExportError, match=f"images of {size} px are no .*use {near} px"):
-        quantized(model, small_codec(model, kernel=stride, stride=stride))
+    codec = small_codec(model, kernel=stride, stride=stride)
+    for refused in (
+        lambda: quantized(model, codec),
+        lambda: check_sizes(model, codec.config),
+        lambda: expected_costs(model, codec.config),
+    ):
+        with pytest.raises(ExportError, match=f"images of {size} px are no .*use {near} px"):
+            refused()
 
 
 @pytest.mark.parametrize(
@@ -155,8 +162,10 @@ def test_windows_without_code_or_table_are_refused(model, codec):
 
 def test_a_stride_that_no_load_can_look_over_is_refused():
     model = small_model(size=16, channels=512)
-    with pytest.raises(ExportError, match="4096 bytes, more than the 4092"):
-        small_firmware(model, small_codec(model, code_channels=1, kernel=8, stride=8))
+    codec = small_codec(model, code_channels=1, kernel=8, stride=8)
+    for refused in (lambda: small_firmware(model, codec), lambda: expected_costs(model, codec.config)):
+        with pytest.raises(ExportError, match="4096 bytes, more than the 4092"):
+            refused()
 
 
 def test_calibration_changes_nothing_in_the_network(model, codec):

@@ -1,5 +1,6 @@
 """Training: repeatable, resumable to the same bits, and it learns; each run here takes a second."""
 
+import copy
 import dataclasses
 import math
 import os
@@ -9,19 +10,32 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from tiny import make_codec_config, make_dataset, make_split
 from torch import nn
 from torch.nn import functional as F
 
-from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.channels import BinarySymmetric, BitErrors
 from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecTrainConfig, TrainConfig
+from semanticnn_core.datasets import fingerprint as data_fingerprint
 from semanticnn_core.datasets.augment import augment
+from semanticnn_core.draws import Draws
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.systems import SemanticNN
-from semanticnn_core.tasks import PixelNormalize, SplitModel, clean_accuracy
+from semanticnn_core.systems import SemanticNN, offload
+from semanticnn_core.tasks import PixelNormalize, SplitModel
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
-from semanticnn_core.training.loop import Progress, TrainingDiverged, accelerator_for, fit
+from semanticnn_core.training.loop import (
+    Progress,
+    Run,
+    TrainingDiverged,
+    fingerprint,
+    fit,
+    is_main_process,
+    placed,
+    training_device,
+)
 from semanticnn_core.training.stages import semantic_step
-from semanticnn_core.training.task_network import train_base
+from semanticnn_core.training.task_network import train_task_network
 
 SHORT = CodecTrainConfig(epochs=4, batch_size=32, learning_rate=0.02)
 STAGES = (pretrain_denoising, finetune_semantic)
@@ -37,7 +51,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def part(stage, split: SplitModel) -> nn.Module:
     """Return what a stage asks for: the device part alone, or the whole network."""
-    return split.device if stage is pretrain_denoising else split
+    return split.device_part if stage is pretrain_denoising else split
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -63,44 +77,135 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(stage, split, dataset,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stage(new_codec(split, dataset, codec_config), part(stage, split), dataset, config, tmp_path, False, interrupt)
+        run = Run(folder=tmp_path, on_epoch=interrupt)
+        stage(new_codec(split, dataset, codec_config), part(stage, split), dataset, config, run)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001"], "the last finished epoch, nothing else"
     resumed, seen = new_codec(split, dataset, codec_config), []
-    history = stage(resumed, part(stage, split), dataset, config, tmp_path, True, seen.append)
+    history = stage(resumed, part(stage, split), dataset, config, Run("again", tmp_path, True, on_epoch=seen.append))
     assert history == expected and [row["epoch"] for row in seen] == [2, 3, 4]
     assert same(weights(resumed), weights(straight))
     assert resumed.quantizer.sigma == straight.quantizer.sigma
     again = new_codec(split, dataset, codec_config)
-    assert stage(again, part(stage, split), dataset, config, tmp_path, True) == expected, "nothing is left to do"
+    run = Run(folder=tmp_path, resume=True)
+    assert stage(again, part(stage, split), dataset, config, run) == expected, "nothing is left to do"
     assert same(weights(again), weights(straight))
 
 
 def test_resuming_with_other_settings_is_refused_naming_the_field(split, dataset, codec_config, tmp_path):
-    pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, SHORT, tmp_path)
+    pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, SHORT, Run(folder=tmp_path))
     for name, value in (("learning_rate", 0.01), ("ber", (1e-3, 5e-2)), ("epochs", 5)):
         other = dataclasses.replace(SHORT, **{name: value})
-        with pytest.raises(ValueError, match=rf"trained with {name} = .*--resume"):
-            pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, other, tmp_path, True)
+        codec, run = new_codec(split, dataset, codec_config), Run(folder=tmp_path, resume=True)
+        with pytest.raises(ValueError, match=rf"holds a training with {name} = .*--resume"):
+            pretrain_denoising(codec, split.device_part, dataset, other, run)
 
 
 def test_resuming_another_network_s_training_is_refused(split, dataset, codec_config, tmp_path):
-    pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, SHORT, tmp_path)
+    pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, SHORT, Run(folder=tmp_path))
     other = new_codec(split, dataset, dataclasses.replace(codec_config, decoder_widths=(6,)))
-    with pytest.raises(ValueError, match="another network"):
-        pretrain_denoising(other, split.device, dataset, SHORT, tmp_path, True)
+    with pytest.raises(ValueError, match="with start = .* networks, or start anew without --resume"):
+        pretrain_denoising(other, split.device_part, dataset, SHORT, Run(folder=tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_resuming_beside_another_task_network_is_refused_naming_it(stage, split, dataset, codec_config, tmp_path):
+    """The codec starts the same: only what it is trained beside has changed."""
+    config, start = dataclasses.replace(SHORT, epochs=1), new_codec(split, dataset, codec_config)
+    stage(copy.deepcopy(start), part(stage, split), dataset, config, Run(folder=tmp_path))
+    stage(copy.deepcopy(start), part(stage, split), dataset, config, Run(folder=tmp_path, resume=True))
+    with torch.no_grad():
+        split.device_part[1].bias += 0.01
+    with pytest.raises(
+        ValueError, match="holds a training with network = '[0-9a-f]{16}', not '[0-9a-f]{16}'; resume w"
+    ):
+        stage(copy.deepcopy(start), part(stage, split), dataset, config, Run(folder=tmp_path, resume=True))
+
+
+def test_resuming_with_another_start_or_number_of_images_is_refused_naming_it(split, dataset, codec_config, tmp_path):
+    config, run = dataclasses.replace(SHORT, epochs=1), Run(folder=tmp_path)
+    pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config, run)
+    again = dataclasses.replace(run, resume=True)
+    with pytest.raises(ValueError, match="with start = "):
+        pretrain_denoising(new_codec(split, dataset, codec_config, 1), split.device_part, dataset, config, again)
+    with pytest.raises(ValueError, match="with images = 96, not 50"):
+        fewer = dataclasses.replace(dataset, train=dataset.train[:50])
+        pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, fewer, config, again)
+
+
+def test_resuming_on_another_data_set_is_refused_where_the_run_knows_its_data(split, dataset, codec_config, tmp_path):
+    labels = dataset.train["label"].clone()
+    labels[0] = 3  # one label, in as many images
+    other = dataclasses.replace(dataset, train=dataset.train.with_columns(label=labels))
+    facts = [{"data": data_fingerprint(each), "weather": "fine"} for each in (dataset, other)]
+    config, start = dataclasses.replace(SHORT, epochs=1), new_codec(split, dataset, codec_config)
+    runs = [Run(folder=tmp_path, facts=facts[0]), *(Run(folder=tmp_path, resume=True, facts=each) for each in facts)]
+    for data, run in zip((dataset, dataset), runs, strict=False):
+        finetune_semantic(copy.deepcopy(start), split, data, config, run)
+    with pytest.raises(ValueError, match=f"with data = '{facts[0]['data']}', not '{facts[1]['data']}'"):
+        finetune_semantic(copy.deepcopy(start), split, other, config, runs[2])
+    with pytest.raises(ValueError, match="with weather = 'fine', not 'foul'"):
+        run = dataclasses.replace(runs[1], facts=facts[0] | {"weather": "foul"})
+        finetune_semantic(copy.deepcopy(start), split, dataset, config, run)
+
+
+def test_a_run_that_is_not_resumed_forgets_the_one_before(split, dataset, codec_config, tmp_path):
+    run = Run(folder=tmp_path)
+    for epochs in (2, 1):
+        config = dataclasses.replace(SHORT, epochs=epochs, seed=epochs)
+        pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config, run)
+        assert [path.name for path in tmp_path.iterdir()] == [f"epoch-{epochs:05d}"]
+    rows = []
+    started = dataclasses.replace(run, folder=tmp_path / "new", resume=True, on_epoch=rows.append)
+    pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config, started)
+    assert [row["epoch"] for row in rows] == [1], "there is nothing to resume, so it begins"
+
+
+def test_a_fingerprint_is_that_of_every_weight_and_buffer(split):
+    first = fingerprint(split)
+    assert first == fingerprint(copy.deepcopy(split)) and len(first) == 16
+    assert first != fingerprint(split.device_part)
+    norm = nn.BatchNorm2d(2)
+    seen = {fingerprint(norm)}
+    for change in (lambda: norm.running_mean.add_(1e-6), lambda: norm.num_batches_tracked.add_(1), norm.double):
+        change()
+        seen.add(fingerprint(norm))
+    assert len(seen) == 4
+    assert fingerprint(nn.Linear(2, 3)) != fingerprint(nn.Linear(3, 2))
+
+
+def test_a_tracker_gets_every_number_of_every_epoch(split, dataset, codec_config, tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(Accelerator, "log", lambda self, values, step: logged.append((values, step)))
+    config = dataclasses.replace(SHORT, epochs=2)
+    rows = pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config)
+    assert logged == [
+        ({f"stage 1: denoising/{name}": value for name, value in row.items() if name != "epoch"}, row["epoch"])
+        for row in rows
+    ]
+
+
+def test_trainings_run_on_this_processs_device_and_modules_are_brought_back():
+    assert training_device() == torch.device("cpu") and is_main_process()
+    module = nn.Linear(2, 2).to("meta")
+    with placed(torch.device("meta"), module, nn.ReLU()):
+        assert module.weight.device.type == "meta"
+    module = nn.BatchNorm2d(3)
+    with pytest.raises(KeyError), placed(torch.device("cpu"), module):
+        raise KeyError
+    assert module.weight.device.type == "cpu"
 
 
 @pytest.mark.parametrize("seed", [42_949, 2**31 - 1])
 def test_large_seeds_train_too(seed, split, dataset, codec_config):
     config = dataclasses.replace(SHORT, epochs=1, seed=seed)
     assert math.isfinite(
-        pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, config)[0]["loss"]
+        pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config)[0]["loss"]
     )
 
 
 def test_a_rise_of_one_step_has_a_length(split, dataset, codec_config):
     config = dataclasses.replace(SHORT, epochs=1, batch_size=32, warmup=0.25)  # 3 steps, so that 0.25 is one
-    assert pretrain_denoising(new_codec(split, dataset, codec_config), split.device, dataset, config)
+    assert pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, config)
 
 
 def test_preparing_and_measuring_leave_batch_statistics_alone(dataset, codec_config):
@@ -110,7 +215,7 @@ def test_preparing_and_measuring_leave_batch_statistics_alone(dataset, codec_con
     ).train()
     before = device[1].running_mean.clone()
     codec = new_codec(model, dataset, codec_config)
-    sweep(model, codec, dataset.test, (0.01,), seeds=1)
+    sweep([SemanticNN(model, codec)], dataset.test, [BitErrors(0.01)], seeds=1)
     assert torch.equal(device[1].running_mean, before) and model.training and device[1].training
 
 
@@ -125,7 +230,7 @@ def test_a_loss_that_is_no_number_stops_training_saying_where(dataset):
     config = TrainConfig(epochs=3, batch_size=32, learning_rate=0.125)
     model = nn.Linear(768, 1)
     with pytest.raises(TrainingDiverged, match=r"epoch 2, step 2 .*learning_rate below 0\.125"):
-        fit(model, step, lambda network: {"score": 0.0}, dataset.train, config, accelerator_for(config))
+        fit(model, step, lambda network: {"score": 0.0}, dataset.train, config)
     assert model.weight.isfinite().all(), "the step that failed was not taken"
 
 
@@ -140,31 +245,31 @@ def test_the_best_epoch_is_kept(dataset):
         return {"loss": network(batch["image"].flatten(1).float() / 255).mean()}
 
     config, model = TrainConfig(epochs=3, batch_size=32), nn.Linear(768, 1)
-    fit(model, step, validate, dataset.train, config, accelerator_for(config))
+    fit(model, step, validate, dataset.train, config)
     assert same(weights(model), seen[1]) and not same(seen[1], seen[2])
 
 
 def test_stage_1_needs_the_device_alone_and_lowers_the_error(split, dataset, codec_config):
     def mse(codec) -> float:
-        feature = split.device(dataset.test.images)
+        feature = split.device_part(dataset.test["image"])
         with torch.no_grad():
             return float(F.mse_loss(codec.eval()(feature, BinarySymmetric(0.01, 0)).feature, feature))
 
     codec = new_codec(split, dataset, codec_config)
     before = mse(codec)
     nothing = torch.zeros(len(dataset.train), dtype=torch.long)
-    untaught = dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, labels=nothing))
-    split.requires_grad_(True).edge = None
-    history = pretrain_denoising(codec, split.device, untaught, dataclasses.replace(SHORT, epochs=8))
+    untaught = dataclasses.replace(dataset, train=dataset.train.with_columns(label=nothing))
+    split.requires_grad_(True).edge_part = None
+    history = pretrain_denoising(codec, split.device_part, untaught, dataclasses.replace(SHORT, epochs=8))
     assert mse(codec) < 0.5 * before
-    assert not any(each.requires_grad or each.grad is not None for each in split.device.parameters())
+    assert not any(each.requires_grad or each.grad is not None for each in split.device_part.parameters())
     assert history[-1]["validation_mse"] < history[0]["validation_mse"]
     assert all(row["score"] == -row["validation_mse"] for row in history)
 
 
 def test_stage_1_ends_with_the_optimal_order_and_stage_2_keeps_it(split, dataset, codec_config):
     codec = new_codec(split, dataset, codec_config)
-    pretrain_denoising(codec, split.device, dataset, SHORT)
+    pretrain_denoising(codec, split.device_part, dataset, SHORT)
     code = codec.quantizer.code.clone()
     codec.set_code_order(SHORT.ber)
     assert torch.equal(codec.quantizer.code, code), "the order is the optimum for the centres as trained"
@@ -178,8 +283,8 @@ def test_stage_1_ends_with_the_optimal_order_and_stage_2_keeps_it(split, dataset
 
 def test_stage_2_learns_the_task_and_leaves_the_network_alone(split, dataset, codec_config):
     def accuracy(codec) -> float:
-        answer = SemanticNN(split, codec.eval()).infer(dataset.test.images, BinarySymmetric(0.01, 0)).outputs.argmax(1)
-        return float((answer == dataset.test.labels).float().mean())
+        sent = offload(SemanticNN(split, codec.eval()), dataset.test["image"], BinarySymmetric(0.01, 0))
+        return float((sent.received.outputs.argmax(1) == dataset.test["label"]).float().mean())
 
     split.requires_grad_(True).train()
     network, codec = weights(split), new_codec(split, dataset, codec_config)
@@ -201,13 +306,13 @@ def test_without_distillation_there_is_no_such_term(split, dataset, codec_config
 def test_the_explanation_loss_takes_part_when_it_has_a_weight(split, dataset, codec_config):
     """One step by hand, then a training: L_XAI is weighed by γ and raises what speaks for the true class."""
     config = dataclasses.replace(SHORT, distill=0.0, jitter=0.0, shift=0)
-    batch = dataset.train.__getitems__(list(range(16)))
+    batch = dataset.train.batch(range(16))
     assert "teacher" not in batch
     values = []
     for gamma in (0.0, 0.7):
-        codec, dice = new_codec(split, dataset, codec_config).train(), torch.Generator().manual_seed(0)
+        codec, draws = new_codec(split, dataset, codec_config).train(), Draws(0)
         step = semantic_step(split, dataclasses.replace(config, gamma=gamma))
-        values.append({name: term.item() for name, term in step(codec, batch, Progress(0, 0.0, dice)).items()})
+        values.append({name: term.item() for name, term in step(codec, batch, Progress(0, 0.0, draws)).items()})
     assert "L_XAI" not in values[0]
     assert values[1]["loss"] == pytest.approx(values[0]["loss"] + 0.7 * values[1]["L_XAI"], rel=1e-5)
     history = finetune_semantic(
@@ -221,12 +326,12 @@ def test_another_network_can_guide_the_explanation_loss(split, dataset, codec_co
 
     def guide(feature):
         asked.append(feature)
-        return split.edge(feature)
+        return split.edge_part(feature)
 
     config = dataclasses.replace(SHORT, gamma=1.0, distill=0.0)
     step = semantic_step(split, config, guide)
     codec = new_codec(split, dataset, codec_config).train()
-    step(codec, dataset.train.__getitems__(list(range(8))), Progress(0, 0.0, torch.Generator().manual_seed(0)))
+    step(codec, dataset.train.batch(range(8)), Progress(0, 0.0, Draws(0)))
     assert len(asked) == 1
 
 
@@ -269,7 +374,7 @@ def test_validation_walks_the_ber_grid_alike_in_every_epoch(split, dataset, code
             met.append((arguments[1].ber, result.feature.shape))
 
     codec.register_forward_hook(watch)
-    pretrain_denoising(codec, split.device, dataset, dataclasses.replace(SHORT, epochs=2))
+    pretrain_denoising(codec, split.device_part, dataset, dataclasses.replace(SHORT, epochs=2))
     assert len(met) == 2 and all(len(ber) == len(dataset.validation) for ber, _ in met)
     assert torch.equal(met[0][0], met[1][0]) and met[0][0][:5].tolist() == pytest.approx(BER_GRID)
 
@@ -277,7 +382,7 @@ def test_validation_walks_the_ber_grid_alike_in_every_epoch(split, dataset, code
 def test_sigma_rises_through_stage_1_and_stays_in_stage_2(split, dataset, codec_config):
     codec, sigmas = new_codec(split, dataset, codec_config), []
     codec.register_forward_hook(lambda module, *_: sigmas.append(module.quantizer.sigma) if module.training else None)
-    pretrain_denoising(codec, split.device, dataset, SHORT)
+    pretrain_denoising(codec, split.device_part, dataset, SHORT)
     low, high = SHORT.sigma
     assert sigmas == sorted(sigmas) and sigmas[0] == low and 0.8 * high < sigmas[-1] < high
     sigmas.clear()
@@ -303,25 +408,25 @@ def test_the_task_network_learns_repeatably(dataset):
     for _ in range(2):
         torch.manual_seed(0)
         models.append(small_network())
-        histories.append(train_base(models[-1], dataset, config))
+        histories.append(train_task_network(models[-1], dataset, config))
     assert histories[0] == histories[1] and same(weights(models[0]), weights(models[1]))
-    assert clean_accuracy(models[0], dataset.test) > 0.8
+    assert models[0].score(dataset.test) > 0.8
     best = max(row["validation_accuracy"] for row in histories[0])
-    assert clean_accuracy(models[0], dataset.validation) == best
+    assert models[0].score(dataset.validation) == best
 
 
 def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
-    images, generator = dataset.train.images[:32], torch.Generator().manual_seed(0)
+    images, draws = dataset.train["image"][:32], Draws(0)
     still = BaseTrainConfig(shift=0, jitter=0.0)
-    assert torch.equal(augment(images, still, generator), images)
-    moved = augment(images, BaseTrainConfig(shift=2, jitter=0.0), generator).float()
+    assert torch.equal(augment(images, still, draws), images)
+    moved = augment(images, BaseTrainConfig(shift=2, jitter=0.0), draws).float()
     padded = F.pad(images.float(), (2, 2, 2, 2), mode="reflect")
     windows = {(y, x): padded[:, :, y : y + 16, x : x + 16] for y in range(5) for x in range(5)}
     found = [
         {at for at, window in windows.items() if torch.allclose(window[i], moved[i], atol=1e-3)} for i in range(32)
     ]
     assert all(found) and len(set().union(*found)) > 10
-    mirrored = augment(images, BaseTrainConfig(shift=0, jitter=0.0, flip=True), generator).float()
+    mirrored = augment(images, BaseTrainConfig(shift=0, jitter=0.0, flip=True), draws).float()
     turned = [torch.allclose(mirrored[i], images[i].float().flip(-1), atol=1e-3) for i in range(32)]
     assert 5 < sum(turned) < 27
 
@@ -329,20 +434,19 @@ def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
 def test_augmentation_coarsens_half_of_the_images():
     images = torch.randint(0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     coarse = BaseTrainConfig(shift=0, jitter=0.0, coarse=4.0)
-    out = augment(images, coarse, torch.Generator().manual_seed(1))  # by a factor of 2.9
+    out = augment(images, coarse, Draws(1))  # by a factor of 2.9
     changed = (out != images).flatten(1).any(1)
     rough = [each.float().diff(dim=-1).square().mean() for each in (out[changed], images[changed])]
     assert 20 < changed.sum() < 44 and rough[0] < 0.5 * rough[1]
     flat = torch.full_like(images, 77)
-    assert torch.equal(augment(flat, coarse, torch.Generator().manual_seed(0)), flat)
+    assert torch.equal(augment(flat, coarse, Draws(0)), flat)
 
 
 def test_augmentation_disturbs_each_image_by_its_own_noise():
     images = torch.full((256, 3, 16, 16), 128, dtype=torch.uint8)
     noise = BaseTrainConfig(shift=0, jitter=0.0, noise=30.0)
     fine, rough = (
-        augment(images, each, torch.Generator().manual_seed(0)).float() - 128
-        for each in (noise, dataclasses.replace(noise, grain=8.0))
+        augment(images, each, Draws(0)).float() - 128 for each in (noise, dataclasses.replace(noise, grain=8.0))
     )
     deviation = fine.flatten(1).std(1)
     assert deviation.max() < 33 and deviation.mean() == pytest.approx(10, rel=0.15)  # 30·E[u²]
@@ -363,7 +467,7 @@ def test_golden_smoke_run(split, dataset, codec_config):
     and two); a change of the training itself moves these numbers by far more than 1 %.
     """
     codec = new_codec(split, dataset, codec_config)
-    first = pretrain_denoising(codec, split.device, dataset, dataclasses.replace(SHORT, epochs=2))
+    first = pretrain_denoising(codec, split.device_part, dataset, dataclasses.replace(SHORT, epochs=2))
     second = finetune_semantic(codec, split, dataset, dataclasses.replace(SHORT, epochs=2))
     assert [row["loss"] for row in first] == pytest.approx(GOLDEN["stage1"], rel=1e-2)
     assert [row["loss"] for row in second] == pytest.approx(GOLDEN["stage2"], rel=1e-2)
@@ -372,14 +476,14 @@ def test_golden_smoke_run(split, dataset, codec_config):
 TWO_PROCESSES = """
 import sys
 import torch
-from conftest import make_codec_config, make_dataset, make_split
+from tiny import make_codec_config, make_dataset, make_split
 from semanticnn_core.config import CodecTrainConfig
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 
 split, dataset = make_split(), make_dataset()
 codec = new_codec(split, dataset, make_codec_config())
 config = CodecTrainConfig(epochs=2, batch_size=16, learning_rate=0.02, slice_ratio=(0.3, 1.0))
-rows = pretrain_denoising(codec, split.device, dataset, config) + finetune_semantic(codec, split, dataset, config)
+rows = pretrain_denoising(codec, split.device_part, dataset, config) + finetune_semantic(codec, split, dataset, config)
 rank = torch.distributed.get_rank()
 assert torch.distributed.get_world_size() == 2
 torch.save({"weights": codec.state_dict(), "rows": rows}, f"{sys.argv[1]}/{rank}.pt")
@@ -387,7 +491,7 @@ torch.save({"weights": codec.state_dict(), "rows": rows}, f"{sys.argv[1]}/{rank}
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_codec(tmp_path):
+def test_two_processes_train_one_codec_and_as_one_process_would(tmp_path):
     (tmp_path / "train.py").write_text(TWO_PROCESSES)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     here = Path(__file__).parent
@@ -404,3 +508,13 @@ def test_two_processes_train_one_codec(tmp_path):
     assert [name for name in mine if not torch.equal(mine[name], others[name])] == []
     scores = [[row["score"] for row in rank["rows"]] for rank in ranks]
     assert scores[0] == scores[1], "both processes keep the same epoch"
+
+    split, dataset = make_split(), make_dataset()
+    codec = new_codec(split, dataset, make_codec_config())
+    config = CodecTrainConfig(epochs=2, batch_size=16, learning_rate=0.02, slice_ratio=(0.3, 1.0))
+    alone = pretrain_denoising(codec, split.device_part, dataset, config)
+    alone += finetune_semantic(codec, split, dataset, config)
+    losses = [[row["loss"] for row in rank["rows"]] for rank in ranks]
+    together = [sum(pair) / 2 for pair in zip(*losses, strict=True)]  # each process reports its half of the batches
+    assert together == pytest.approx([row["loss"] for row in alone], rel=1e-2), "and what one process would"
+    assert scores[0] == pytest.approx([row["score"] for row in alone], rel=1e-2)

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import nn
 
 from semanticnn_core.channels import BitErrors
@@ -23,7 +25,7 @@ from semanticnn_core.studies import receivers
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.journey import Journey, byte_bits, follow
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz import figures
+from semanticnn_core.viz import code_words, figures, firmware, maps, staircases, style
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -187,6 +189,69 @@ def test_every_figure_paints(system, model, codec, images, journeys):
         figures.draw_grid({"one": journeys, "two": journeys}, CLASSES),
     ]  # fmt: skip
     assert all(painted(figure).std() > 1 for figure in shown)
+
+
+NAMES = ("US$ 1", "C$ 2 and $3", "$a_{$", "_under", "\\$x")
+"""Any text may be the name of a folder, and so of a class or a run."""
+
+
+def spelled(figure: Figure) -> set[str]:
+    """Return the texts of a figure that are no formulas, as they appear; drawing it must not fail."""
+    figure.draw_without_rendering()
+    texts = (text.get_text() for text in figure.findobj(Text) if not cbook.is_math_text(text.get_text()))
+    return {text.replace(r"\$", "$").replace("\u200b", "") for text in texts}
+
+
+def holds(shown: set[str], *names: str) -> bool:
+    return all(any(name in text for text in shown) for name in names)
+
+
+def test_names_of_classes_are_drawn_as_they_are_spelled(journeys):
+    names = NAMES[:3]
+    assert holds(spelled(figures.draw_payload(journeys[-1], names)), *names)
+    assert holds(spelled(figures.draw_gallery(journeys, [0, 1, 2], names)), *(f"true: {name}" for name in names))
+    answer = names[int(journeys[0].clean.argmax())]
+    assert holds(spelled(figures.draw_grid({"price $5-$10": journeys}, names)), f"{answer} (", "price $5-$10")
+
+
+def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
+    use, latents = torch.full((4,), 0.25), torch.rand(2, 4, 4, 4)
+    rows = [{"epoch": 1, "x": 2.0}]
+    curves = pd.DataFrame([(name, ber, 0.5) for name in NAMES for ber in (0.01, 0.1)], columns=["system", "ber", "t"])
+    quantizer = staircases.coded_quantizer(latents, torch.linspace(-1, 1, 4), 2.0)
+    run = staircases.CenterRun(quantizer, torch.arange(2), torch.rand(2, 4), torch.rand(2), torch.rand(2))
+    wrong = pd.DataFrame([(name, 0.1, 0.5) for name in NAMES], columns=["code", "ber", "wrong"])
+    for figure in (
+        figures.draw_history(dict.fromkeys(NAMES, rows), {"x": "a term"}),
+        figures.draw_curves(curves, "t", "system", "accuracy, %"),
+        figures.draw_curves(curves, "t", "system", "accuracy, %", dict.fromkeys(NAMES, 0.5)),
+        figures.draw_occupancy(dict.fromkeys(NAMES, use)),
+        maps.draw_maps(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), dict.fromkeys(NAMES, torch.rand(1, 4, 4))),
+        code_words.draw_error_matrices(dict.fromkeys(NAMES, quantizer), 0.1),
+        code_words.draw_damage_spread(dict.fromkeys(NAMES, np.ones(3)), 4),
+        code_words.draw_wrong_curves(wrong),
+        staircases.draw_trajectories(dict.fromkeys(NAMES[:3], run), latents, dict.fromkeys(NAMES[:3], use)),
+        staircases.draw_learning_curves(dict.fromkeys(NAMES, run), {}),
+        staircases.draw_learning_curves({}, dict.fromkeys(NAMES[:3], 0.5)),
+        firmware.draw_memory(dict.fromkeys(NAMES, 9), {f"{name} ": 9 for name in NAMES}),
+    ):
+        assert holds(spelled(figure), *NAMES[:3])
+    assert holds(spelled(figures.draw_features(journeys, NAMES[1])), NAMES[1])
+
+
+@pytest.mark.parametrize("name", [*NAMES, "price $5-$10"])
+def test_plain_text_paints_like_text_without_formulas(name):
+    def paint(text: str, formulas: bool) -> np.ndarray:
+        figure = Figure(figsize=(2, 1))
+        figure.text(0.1, 0.5, text, parse_math=formulas)
+        return painted(figure)
+
+    assert np.array_equal(paint(style.plain(name), True), paint(name, False))
+
+
+def test_a_leading_underscore_stays_in_the_legend():
+    figure = figures.draw_history(dict.fromkeys(NAMES, [{"epoch": 1, "x": 2.0}]), {"x": "a term"})
+    assert len(figure.axes[0].get_legend().get_texts()) == len(NAMES)
 
 
 def test_percent_is_how_people_say_it():

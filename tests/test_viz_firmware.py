@@ -5,11 +5,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from semanticnn_core.config import WHOLE, Slice
 from semanticnn_core.stm32.emulator import Profile
-from semanticnn_core.stm32.estimates import Assumptions, estimate
 from semanticnn_core.stm32.project import SOURCES, memory_map
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.studies.estimates import Assumptions, estimate
 from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import firmware as viz

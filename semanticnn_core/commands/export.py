@@ -40,12 +40,18 @@ class Export(Settings):
     """Where data sets and checkpoints lie."""
 
     def __call__(self) -> None:
+        from semanticnn_core.files import claim
+        from semanticnn_core.stm32.build import toolchains
         from semanticnn_core.stm32.check import check_project
-        from semanticnn_core.stm32.project import write_project
+        from semanticnn_core.stm32.project import check_place, write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
         from semanticnn_core.systems import open_checkpoint
 
+        claim(self.out.parent, lambda path: True, "semanticnn export", ())
+        check_place(self.out, self.force)
+        if self.check:
+            toolchains()  # refuses to check without a compiler
         checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
         model, codec = checkpoint.model, checkpoint.system(self.system)
         calibration = data.train.first(CALIBRATION_IMAGES)["image"]

@@ -231,9 +231,18 @@ def _save(path: Path, module: nn.Module, dtype: torch.dtype) -> None:
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is missing, damaged or of another architecture: {error}") from error
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}; restore or retrain it") from error
+    wanted = module.state_dict()
+    for name in {**wanted, **tensors}:
+        here, there = (tuple(each[name].shape) if name in each else "nothing" for each in (wanted, tensors))
+        if here != there:
+            raise CheckpointError(
+                f"{path} is of another architecture than config.json says: {name} has shape {there}, expected {here}; "
+                "restore or retrain it"
+            )
+    module.load_state_dict(tensors)
     wrong = [name for name, value in module.state_dict().items() if not value.isfinite().all()]
     if wrong:
         raise CheckpointError(f"{path} holds numbers that are not finite, for instance in {wrong[0]}; retrain it")

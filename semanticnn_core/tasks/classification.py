@@ -35,4 +35,4 @@ class Classification:
 
     def chance(self, targets: Targets) -> float:
         """Return the share of the most frequent class."""
-        return float(torch.bincount(targets["label"]).max() / len(targets["label"]))
+        return int(torch.bincount(targets["label"]).max()) / len(targets["label"])

@@ -1,15 +1,20 @@
 """Speed, as ratios measured in one run: what the codec's training costs over the frozen backbone alone.
 
-`make bench` prints the table; nothing is asserted, because machines differ.
+`make bench` prints the table; nothing is asserted, because machines differ. `--out data/results` writes speed.csv and
+packing.csv.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 
+import pandas as pd
 import torch
+import tyro
+from published import publish
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,6 +22,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.payload import pack, unpack
 from semanticnn_core.config import CodecConfig, CodecTrainConfig
 from semanticnn_core.datasets.scene_digits import build_scene_digits
+from semanticnn_core.draws import Draws
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training.loop import Progress, Step
 from semanticnn_core.training.memory import keep_freed_memory
@@ -51,11 +57,11 @@ def training_speed(name: str) -> dict[str, float]:
         "label": torch.randint(0, CLASSES, (BATCH,)),
         "teacher": torch.randn(BATCH, CLASSES),
     }
-    codec.calibrate(model.device(batch["image"]))
+    codec.calibrate(model.device_part(batch["image"]))
     config = CodecTrainConfig()
     optimizer = torch.optim.AdamW(codec.parameters(), config.learning_rate)
-    progress = Progress(0, 0.0, torch.Generator().manual_seed(0))
-    point = model.device(batch["image"]).clone().requires_grad_()
+    progress = Progress(0, 0.0, Draws(torch.Generator().manual_seed(0)))
+    point = model.device_part(batch["image"]).clone().requires_grad_()
 
     folded = model.folded()
 
@@ -70,12 +76,12 @@ def training_speed(name: str) -> dict[str, float]:
         optimizer.step()
 
     stages = {
-        "stage 1": denoising_step(model.device, config),
+        "stage 1": denoising_step(model.device_part, config),
         "stage 2": semantic_step(folded, replace(config, distill=0.0)),  # equation 2 as it stands
         "stage 2 + L_XAI": semantic_step(folded, replace(config, distill=0.0, gamma=1.0)),
         "stage 2 + distillation": semantic_step(folded, config),  # as shipped; the teacher answered before
     }
-    runs = {"limit": partial(limit, model.edge), "limit, folded": partial(limit, folded.edge)}
+    runs = {"limit": partial(limit, model.edge_part), "limit, folded": partial(limit, folded.edge_part)}
     runs |= {each: partial(train, step) for each, step in stages.items()}
     times: dict[str, list[float]] = {each: [] for each in runs}
     for _ in range(ROUNDS + 1):
@@ -100,18 +106,34 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    keep_freed_memory()
-    print(f"{torch.get_num_threads()} threads, batch {BATCH}, {IMAGE_SIZE} px, median of {ROUNDS}")
-    for name in CODECS:
-        speed = training_speed(name)
-        limit, folded = speed["limit"], speed["limit, folded"]
-        for each, rate in speed.items():
-            ratios = f"{rate / limit:5.2f} of the limit, {rate / folded:5.2f} of the folded one"
-            print(f"{name:13} {each:22}: {rate:7.1f} images/s, {ratios}")
-    print(f"pack + unpack, one core: {packing_speed():.0f} MB/s of payload")
-    print(f"SceneDigits built in {_seconds(build_scene_digits):.1f} s")
+@dataclass(frozen=True)
+class Speed:
+    """Measure the speed of training and packing."""
+
+    out: Path | None = None
+    """Folder of tables to write, speed.csv and packing.csv, for instance data/results."""
+
+    def __call__(self) -> None:
+        keep_freed_memory()
+        threads, rows = torch.get_num_threads(), []
+        print(f"{threads} threads, batch {BATCH}, {IMAGE_SIZE} px, median of {ROUNDS}")
+        for name in CODECS:
+            speed = training_speed(name)
+            limit, folded = speed.pop("limit"), speed.pop("limit, folded")
+            print(f"{name}: {limit:.1f} images/s are the limit, {folded:.1f} the folded one")
+            rows += [
+                {"network": name, "what": what, "images_per_second": rate, "of_limit": rate / limit,
+                 "of_folded_limit": rate / folded if "stage 2" in what else None, "threads": threads}
+                for what, rate in speed.items()
+            ]  # fmt: skip
+        print(pd.DataFrame(rows).round(2).to_string(index=False))
+        packing = packing_speed()
+        print(f"pack + unpack, one core: {packing:.0f} MB/s of payload")
+        if self.out:
+            publish(self.out / "speed.csv", pd.DataFrame(rows))
+            publish(self.out / "packing.csv", pd.DataFrame([{"mb_per_second": packing}]))
+        print(f"SceneDigits built in {_seconds(build_scene_digits):.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(Speed)()
