@@ -157,8 +157,8 @@ def test_a_home_is_expanded_in_every_path(command, monkeypatch, tmp_path):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     called = []
     monkeypatch.setattr(cli.COMMANDS[command], "__call__", lambda self: called.append(self))
-    cli.main([command, "--out=~/made", "--data-root=~/data"])
-    assert (called[0].out, called[0].data_root) == (tmp_path / "made", tmp_path / "data")
+    cli.main([command, "--out=~/made.csv", "--data-root=~/data"])
+    assert (called[0].out, called[0].data_root) == (tmp_path / "made.csv", tmp_path / "data")
 
 
 def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):

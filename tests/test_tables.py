@@ -1,4 +1,4 @@
-"""Published tables: gathered, refused, compared in pairs, drawn, and said truly in the README."""
+"""Published tables: gathered, refused, compared in pairs, drawn, and said truly on the page of results."""
 
 from pathlib import Path
 
@@ -134,8 +134,8 @@ def test_tables_are_read_or_absent_or_refused(kind, tmp_path):
         load_table("toys", kind, tmp_path)
 
 
-def test_the_readme_tells_what_was_measured_on_cifar100():
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+def test_the_page_of_results_tells_what_was_measured_on_cifar100():
+    text = (Path(__file__).parents[1] / "data" / "results" / "README.md").read_text(encoding="utf-8")
     shown = tables.measured_table(load_table("cifar100"))
     for cells in [(shown.index.name, *shown.columns), *shown.itertuples(name=None)]:
         assert "| " + " | ".join(cells) + " |" in text

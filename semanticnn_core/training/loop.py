@@ -98,7 +98,7 @@ def fit(
     loader = DataLoader(
         split, batch_size=config.batch_size, shuffle=True, collate_fn=collate, drop_last=len(split) > config.batch_size
     )
-    settings = {**config.to_dict(), **run.facts, "images": len(split), "start": fingerprint(model)}
+    settings = {**config.to_dict(), "images": len(split), **run.facts, "start": fingerprint(model)}
     optimizer = torch.optim.AdamW(_decayed(model, config.weight_decay), lr=config.learning_rate)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     total = config.epochs * len(loader)
