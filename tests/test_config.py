@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semanticnn_core.config import BER_GRID, WHOLE, BaseTrainConfig, CodecConfig, CodecTrainConfig, Slice, TrainConfig, percent
+from semanticnn_core.config import (
+    BER_GRID,
+    WHOLE,
+    BaseTrainConfig,
+    CodecConfig,
+    CodecTrainConfig,
+    Slice,
+    TrainConfig,
+    percent,
+)
 
 ALL = (Slice, CodecConfig, TrainConfig, BaseTrainConfig, CodecTrainConfig)
 
