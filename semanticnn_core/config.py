@@ -4,7 +4,11 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -13,6 +17,8 @@ DEFAULT_CHECKPOINT = "mobilenet_v2-scene_digits"
 """The checkpoint under data/checkpoints that is taken when none is named."""
 BER_GRID = (1e-4, 2.5e-3, 1e-2, 2.5e-2, 5e-2)
 """Bit error rates behind every mean 'over 0.01–5 %'."""
+POSITIVE = 1e-9
+"""Least value of a setting that must be above 0, as messages say it."""
 UNCOMPRESSED = "uncompressed"
 """What tables call the network that gets the image as it is, without link or codec."""
 
@@ -32,10 +38,25 @@ def setting(default: Any, low: float | None = None, high: float | None = None) -
     return field(default=default, metadata={"low": low, "high": high})
 
 
+_checking = ContextVar("checking", default=True)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Within it settings are made as they come; the command line then checks them, naming options as typed."""
+    token = _checking.set(False)
+    try:
+        yield
+    finally:
+        _checking.reset(token)
+
+
 class Settings:
-    """Base of all settings: checks types and ranges on creation, refuses unknown keys in `from_dict`."""
+    """Base of all settings: checks types and ranges on creation, expands `~` in paths, refuses unknown keys."""
 
     def __post_init__(self) -> None:
+        if not _checking.get():
+            return
         hints = typing.get_type_hints(type(self))
         for each in fields(self):
             value = _checked_type(each.name, getattr(self, each.name), hints[each.name])
@@ -90,21 +111,23 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
             raise ValueError(f"{name} must hold {len(args)} values, got {len(value)}: {value!r}")
         return tuple(_checked_type(name, each, arg) for each, arg in zip(value, args, strict=True))
     if origin in (typing.Union, types.UnionType):
-        return value if value is None else _checked_type(name, value, args[0])
+        words = [word for each in args if typing.get_origin(each) is Literal for word in typing.get_args(each)]
+        return value if value is None or value in words else _checked_type(name, value, args[0])
     kinds = {int: numbers.Integral, float: numbers.Real}  # numpy's and pandas' numbers too
     if hint in kinds and isinstance(value, kinds[hint]) and not isinstance(value, bool):
         return hint(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be of type {hint.__name__}, got {value!r} ({type(value).__name__})")
-    return value
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:
     low, high = metadata.get("low"), metadata.get("high")
-    if value is None or (low is None and high is None):
+    if value is None or isinstance(value, str) or (low is None and high is None):
         return
     if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-        span = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g}]"
+        lowest = "(0" if low == POSITIVE else f"[{low:g}"
+        span = f"at least {low:g}" if high is None else f"in {lowest}, {high:g}]"
         raise ValueError(f"{name} must be {span}, got {value!r}")
 
 
@@ -112,7 +135,7 @@ def _check_range(name: str, value: Any, metadata: typing.Mapping[str, Any]) -> N
 class Slice(Settings):
     """Which part of the code leaves the device; both sides agree on it, the bytes do not say it (section 3.3)."""
 
-    ratio: float = setting(1.0, 1e-9, 1)
+    ratio: float = setting(1.0, POSITIVE, 1)
     """Share of the code that is asked for; whole rows and columns are sent, never more than asked."""
     window: Window = "center"
     """Where it lies: in the middle, or where the device's table of importance (or the code's energy) says."""
@@ -217,7 +240,7 @@ class BaseTrainConfig(TrainConfig):
 class CodecTrainConfig(TrainConfig):
     """Training of the codec: the channel it meets, and the weights of equation 2."""
 
-    ber: tuple[float, float] = setting((1e-4, 5e-2), 1e-9, 0.5)
+    ber: tuple[float, float] = setting((1e-4, 5e-2), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each sample."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
     """Smallest and largest slice ratio met in training; half of the batches have the largest."""

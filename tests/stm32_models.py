@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig, Window
+from semanticnn_core.config import CodecConfig, Slice, Window
 from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.project import SOURCES, write_model
 from semanticnn_core.stm32.quantize import quantize_encoder
@@ -35,8 +35,8 @@ def photo() -> Tensor:
 
 def photos(count: int, size: int = 32, seed: int = 0) -> Tensor:
     """Return crops of the photograph, uint8 (count, 3, size, size)."""
-    dice = torch.Generator().manual_seed(seed)
-    corners = [torch.randint(0, side - 2 * size, (count,), generator=dice).tolist() for side in photo().shape[1:]]
+    generator = torch.Generator().manual_seed(seed)
+    corners = [torch.randint(0, side - 2 * size, (count,), generator=generator).tolist() for side in photo().shape[1:]]
     places = zip(*corners, strict=True)
     return torch.stack([photo()[:, top : top + 2 * size : 2, left : left + 2 * size : 2] for top, left in places])
 
@@ -78,7 +78,7 @@ def small_codec(model: SplitModel, importance: bool = False, **settings) -> Sema
     gdn, prelu = codec.encoder.gdn, codec.encoder.prelu
     for values, spread in ((gdn.raw_beta, 1), (gdn.raw_gamma, 1), (prelu.log_slope, 0.5)):
         values.add_(spread * torch.randn_like(values))
-    codec.calibrate(model.device(calibration(model)))
+    codec.calibrate(model.device_part(calibration(model)))
     if importance:
         codec.importance.random_(-127, 128)
     return codec
@@ -95,7 +95,7 @@ def quantized(model: SplitModel, codec: SemanticCodec) -> IntegerEncoder:
 def small_firmware(
     model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
 ) -> Firmware:
-    return Firmware(quantized(model, codec), codec, model.feature_shape, slice_ratio, window)
+    return Firmware(quantized(model, codec), codec, model.feature_shape, Slice(slice_ratio, window))
 
 
 def small_project(firmware: Firmware, folder: Path) -> Path:
@@ -110,9 +110,9 @@ def small_project(firmware: Firmware, folder: Path) -> Path:
 
 def patched(path: Path, before: str, after: str) -> None:
     """Replace a stretch of a source file, which must be in it once."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(before) == 1, f"{before!r} is {text.count(before)} times in {path}"
-    path.write_text(text.replace(before, after))
+    path.write_text(text.replace(before, after), encoding="utf-8")
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -5,15 +5,18 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tiny import UnitPixels
 from torch import nn
 from torch.nn import functional as F
 
+from semanticnn_core.channels import Payload
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig
-from semanticnn_core.datasets.base import ImageSplit
+from semanticnn_core.config import CodecConfig, Slice
+from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import truth
+from semanticnn_core.evaluation.sweep import compare_windows
 from semanticnn_core.systems import SemanticNN
-from semanticnn_core.systems.base import Offload
+from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz import maps as viz
 from semanticnn_core.viz import windows
@@ -40,7 +43,7 @@ def model() -> SplitModel:
 
 
 @pytest.fixture(scope="module")
-def split() -> ImageSplit:
+def split() -> Split:
     """Black images (16×16) with one white 4×4 square on either side; the last label is wrong."""
     images, masks = torch.zeros(6, 3, 16, 16, dtype=torch.uint8), torch.zeros(6, 16, 16, dtype=torch.bool)
     boxes = torch.zeros(6, 4)
@@ -48,7 +51,7 @@ def split() -> ImageSplit:
         images[number, :, top : top + 4, left : left + 4] = 255
         masks[number, top : top + 4, left : left + 4] = True
         boxes[number] = torch.tensor([left, top, left + 4, top + 4])
-    return ImageSplit(images, torch.tensor([0, 1, 0, 1, 1, 1]), boxes, masks)
+    return Split({"image": images, "label": torch.tensor([0, 1, 0, 1, 1, 1]), "box": boxes, "mask": masks})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def codec(model, split) -> SemanticCodec:
             feature_channels=3, feature_range=(0.0, 1.0), code_channels=4, kernel=2, stride=2, decoder_widths=(8,)
         )
     )
-    codec.calibrate(model.device(split.images))
+    codec.calibrate(model.device_part(split["image"]))
     codec.set_code_order()
     codec.importance.copy_(torch.randint(-127, 128, codec.importance.shape, dtype=torch.int8))
     return codec.eval().requires_grad_(False)
@@ -173,10 +176,10 @@ def test_the_same_seed_gives_the_same_table(model, split, codec):
 
 
 def test_without_masks_the_truth_is_left_out(model, split):
-    bare = ImageSplit(split.images, split.labels)
+    bare = Split({name: split[name] for name in ("image", "label")})
     table = truth.measure_explanations(model, bare, methods=("saliency",), metrics=("pointing", "ratio", "deletion"))
     assert set(table["metric"]) == {"deletion"} and len(table) == 6
-    boxed = ImageSplit(split.images, split.labels, split.boxes)
+    boxed = bare.with_columns(box=split["box"])
     table = truth.measure_explanations(model, boxed, methods=("saliency",), metrics=("pointing", "ratio"))
     assert set(table["metric"]) == {"pointing"}
     assert truth.measure_explanations(model, bare, methods=("saliency",), metrics=("inside",)).empty
@@ -213,8 +216,11 @@ def test_a_system_without_a_feature_is_refused(model, split):
     class Mail:
         name = "mail"
 
-        def infer(self, images, channel):
-            return Offload(torch.zeros(len(images), 2), torch.zeros(len(images)))
+        def send(self, images):
+            return Payload(torch.zeros(len(images), 1, dtype=torch.uint8))
+
+        def receive(self, arrival):
+            return Received(torch.zeros(len(arrival.payload), 2))
 
     with pytest.raises(ValueError, match="mail sends no feature"):
         truth.measure_explanations(model, split, [Mail()], methods=("saliency",), metrics=("deletion",))
@@ -230,18 +236,19 @@ def test_summary_is_mean_and_standard_error():
 
 @pytest.mark.parametrize("window", windows.WINDOWS)
 def test_windows_lie_where_the_codec_cuts(model, codec, split, window):
-    feature = model.device(split.images)
-    boxes = windows.window_boxes(codec, feature, 0.25, window)
+    feature = model.device_part(split["image"])
+    boxes = windows.window_boxes(codec, feature, Slice(0.25, window))
     assert ((boxes >= 0) & (boxes <= 1)).all()
-    assert (boxes[:, 2:] - boxes[:, :2]).allclose(torch.tensor(0.5, dtype=torch.float64))
+    assert (boxes[:, 2:] - boxes[:, :2]).allclose(torch.tensor(0.5))
     if window == "center":
         assert boxes[0].tolist() == [0.25, 0.25, 0.75, 0.75]
-    assert windows.share_inside(split.masks[0], (0, 0, 0.125, 1)) == 0.5
-    assert windows.share_inside(split.masks[0], (0.5, 0.5, 1, 1)) == 0
+    assert windows.share_inside(split["mask"][0], (0, 0, 0.125, 1)) == 0.5
+    assert windows.share_inside(split["mask"][0], (0.5, 0.5, 1, 1)) == 0
 
 
 def test_every_figure_paints(model, codec, split):
-    images, masks, feature = split.images[:3], split.masks[:3], model.device(split.images[:3])
+    images, masks = split["image"][:3], split["mask"][:3]
+    feature = model.device_part(images)
     maps = {"saliency": torch.rand(3, 8, 8), "mine": torch.randn(3, 8, 8)}
     table = truth.measure_explanations(model, split, methods=("saliency", "random"))
     rows = [(window, 0.5, share, 0.9) for window in windows.WINDOWS for share in (0.4, 1.0)]
@@ -253,7 +260,7 @@ def test_every_figure_paints(model, codec, split):
         windows.draw_slicing(model, codec, images[:1], 0.5, CLASSES),
         windows.draw_device_map(codec, images, feature, maps["mine"], masks),
         viz.draw_truth(truth.summarize_explanations(table)),
-        viz.draw_masking(viz.masking_table(model.edge, feature, split.labels[:3], maps, steps=4)),
+        viz.draw_masking(truth.masking_table(model.edge_part, feature, split["label"][:3], maps, steps=4)),
         windows.draw_windows(accuracies, 0.95),
     ]
     for figure in shown:
@@ -262,22 +269,55 @@ def test_every_figure_paints(model, codec, split):
         assert np.asarray(canvas.buffer_rgba()).std() > 1
 
 
-def test_tables_of_explanations_are_read_or_absent(tmp_path):
-    assert viz.load_explanations("toys", root=tmp_path) is None
-    (tmp_path / "results").mkdir()
-    for kind, columns in viz.COLUMNS.items():
-        path = tmp_path / "results" / f"toys-{kind}.csv"
-        pd.DataFrame([[1] * len(columns)], columns=columns).to_csv(path, index=False)
-        assert list(viz.load_explanations("toys", kind, tmp_path).columns) == list(columns)
-        pd.DataFrame([[1]], columns=[columns[0]]).to_csv(path, index=False)
-        with pytest.raises(ValueError, match=f"lacks the column '{columns[1]}'"):
-            viz.load_explanations("toys", kind, tmp_path)
+def test_windows_are_compared_with_the_centre_image_by_image():
+    torch.manual_seed(0)
+    device = nn.Sequential(UnitPixels(), nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6())
+    edge = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))
+    model = SplitModel(device, edge, 32).frozen()
+    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,))).eval()
+    images = torch.randint(0, 256, (12, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    codec.calibrate(model.device_part(images))
+    codec.importance.random_(-9, 9, generator=torch.Generator().manual_seed(0))
+    table = compare_windows(model, codec, Split({"image": images, "label": model(images).argmax(1)}), (0.3, 1.0))
+    assert (
+        table["window"].tolist() == list(windows.WINDOWS) * 2 and table["share_sent"].tolist() == [0.25] * 3 + [1.0] * 3
+    )
+    center = table.groupby("slice_ratio")["accuracy"].transform("first")
+    assert table["gain"].tolist() == pytest.approx((table["accuracy"] - center).tolist())
+    assert (table.loc[table["slice_ratio"] == 1, ["gain", "standard_error"]] == 0).all(axis=None)
+    assert (
+        len(windows.draw_windows(table, 0.9).axes) == 2
+        and len(windows.draw_windows(table.drop(columns="gain")).axes) == 1
+    )
+
+
+def test_only_images_that_count_everywhere_are_kept():
+    rows = [("clean", 0), ("clean", 1), ("received", 1), ("received", 2)]
+    table = pd.DataFrame(rows, columns=["feature", "image"]).assign(guide="edge", level="pixel", method="m", metric="x")
+    assert truth.common_images(table)["image"].tolist() == [1, 1]
+
+
+def test_maps_are_alike_beside_those_of_other_images():
+    maps = torch.randn(40, 8, 8, generator=torch.Generator().manual_seed(0))
+    own, other = truth.map_likeness(maps, 3 * maps + 1)
+    assert own == pytest.approx(1) and abs(other) < 0.1
+    assert truth.map_likeness(maps, -maps)[0] == pytest.approx(-1)
+
+
+def test_a_random_map_is_a_line_through_its_panels():
+    rows = [("clean", method, "pointing", mean, 0.1, 9) for method, mean in (("saliency", 0.8), ("random", 0.3))]
+    columns = ["feature", "method", "metric", "mean", "standard_error", "images"]
+    table = pd.DataFrame(rows, columns=columns)
+    axis = viz.draw_truth(table).axes[0]
+    assert "n = 9" in axis.get_title()
+    assert any(list(line.get_xdata()) == [30, 30] and line.get_linestyle() == "--" for line in axis.lines)
+    assert "n =" not in viz.draw_truth(table.drop(columns="images")).axes[0].get_title()
 
 
 def test_the_panel_follows_its_controls(model, codec, split):
     from semanticnn_core.panels.pixel_maps import ExplanationPanel
 
-    panel = ExplanationPanel(model, codec, split.images, CLASSES, split.masks, slice_ratio=0.25)
+    panel = ExplanationPanel(model, codec, split["image"], CLASSES, split["mask"], slice_ratio=0.25)
     assert "On it, 6 % of the area, lie <b>100 %</b>" in panel.status.value
     seen = panel.canvases["map"].pixels
     panel.method.value = "occlusion"
@@ -289,4 +329,4 @@ def test_the_panel_follows_its_controls(model, codec, split):
     before = panel.canvases["image"].pixels
     panel.image.value = 3
     assert panel.canvases["image"].pixels != before
-    assert ExplanationPanel(model, codec, split.images, CLASSES).status.value  # masks unknown
+    assert ExplanationPanel(model, codec, split["image"], CLASSES).status.value  # masks unknown

@@ -1,11 +1,18 @@
 """The notebook runner on small notebooks, then every notebook of the repository, executed once."""
 
+import os
 import re
 import shutil
+import sys
+import types
 
 import nbformat
 import pytest
 
+from semanticnn_core.config import DEFAULT_CHECKPOINT
+from semanticnn_core.files import CHECKOUT
+from semanticnn_core.panels.kernel import environment
+from semanticnn_core.panels.voila.__main__ import main as serve_with_voila
 from semanticnn_core.runner import pages
 from semanticnn_core.runner.notebooks import (
     NOTEBOOKS,
@@ -15,6 +22,7 @@ from semanticnn_core.runner.notebooks import (
     regenerate,
     run_notebooks,
 )
+from semanticnn_core.runner.parameters import chosen_parameters, default_parameters
 
 GOOD = r"""# %% [markdown]
 # # A symbol survives
@@ -46,6 +54,31 @@ Image(data=bytes.fromhex(
     "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
 ))
 """
+DRAWN = """# %% tags=["solution"]
+import builtins
+import locale
+
+import matplotlib.pyplot as plt
+
+plt.subplots(figsize=(1, 1))
+print(getattr(builtins, "seen", "nothing"), locale.getpreferredencoding(False).lower(), plt.rcParams["lines.linewidth"])
+"""
+CHECKED = """# %% tags=["parameters"]
+seed = 0
+profile = "fast"
+out_dir = "runs"
+checkpoint = ""
+dataset = "scene_digits"
+ber = 0.05
+slice_ratio = 1.0
+method = "saliency"
+window = "center"
+n_centers = 8
+picture = ""
+
+# %%
+print(seed)
+"""
 BAD = """# %% [markdown]
 # # It fails
 
@@ -68,16 +101,20 @@ needs_sources = pytest.mark.skipif(not SOURCES, reason="no notebooks yet")
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("repository") / "notebooks"
-    (folder / "source").mkdir(parents=True)
-    (folder / "source/01_good.py").write_text(GOOD)
-    (folder / "source/02_bad.py").write_text(BAD)
-    return folder
+    return write_sources(tmp_path_factory.mktemp("repository") / "notebooks", **{"01_good": GOOD, "02_bad": BAD})
 
 
 @pytest.fixture(scope="module")
 def toy_runs(toys):
     return run_notebooks(parameters={"ber": "0.02"}, out_dir=toys.parent / "runs", notebooks_dir=toys)
+
+
+def write_sources(folder, **sources):
+    """Write a folder of notebooks with these sources."""
+    (folder / "source").mkdir(parents=True)
+    for name, text in sources.items():
+        (folder / "source" / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
 
 
 def printed(path):
@@ -98,7 +135,7 @@ def test_a_failing_notebook_is_named_with_its_cell_and_keeps_what_it_printed(toy
 
 
 def test_the_page_is_complete_offline(toy_runs):
-    page = toy_runs[0].page.read_text()
+    page = toy_runs[0].page.read_text(encoding="utf-8")
     assert not REMOTE.search(page) and "<script" not in page
     assert page.count("<math") == 3  # inline, display, and the one among the outputs
     assert "$5" in page and r"\begin" not in page
@@ -107,7 +144,7 @@ def test_the_page_is_complete_offline(toy_runs):
 
 
 def test_the_index_lists_every_run(toy_runs):
-    index = (toy_runs[0].page.parent / "index.html").read_text()
+    index = (toy_runs[0].page.parent / "index.html").read_text(encoding="utf-8")
     assert not REMOTE.search(index)
     for expected in ("A symbol survives", "It fails", "the channel is gone", "01_good.html", "ber = 0.02", "<img"):
         assert expected in index
@@ -128,6 +165,62 @@ def test_what_is_unknown_is_refused_before_anything_runs(toys, tmp_path, names, 
     with pytest.raises(ValueError, match=re.escape(message)):
         run_notebooks(names, parameters, out_dir=tmp_path / "out", notebooks_dir=toys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("ber", "0.7", "ber must be in [0, 0.5], got 0.7"),
+        ("slice_ratio", "0", "slice_ratio must be in (0, 1], got 0"),
+        ("seed", "-1", "seed must be in [0, "),
+        ("seed", "1.5", "seed must be of type int, got 1.5"),
+        ("profile", "quick", "profile must be one of 'fast', 'full', got 'quick'"),
+        ("method", "guess", "method must be one of integrated_gradients, "),
+        ("window", "left", "window must be one of 'center', 'importance', got 'left'"),
+        ("n_centers", "6", "n_centers must be one of 2, 4, 8, 16, 32, 64, got 6"),
+        ("checkpoint", "nowhere/ck", "no checkpoint 'nowhere/ck'"),
+        ("dataset", "nowhere", "no data set 'nowhere'"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_anything_runs(tmp_path, name, value, message):
+    folder = write_sources(tmp_path / "notebooks", **{"01_good": GOOD.replace("ber = 0.01", ""), "02_checked": CHECKED})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        run_notebooks(["02"], {name: value}, out_dir=tmp_path / "out", notebooks_dir=folder)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("checkpoint", "", ""),
+        ("checkpoint", DEFAULT_CHECKPOINT, DEFAULT_CHECKPOINT),
+        ("checkpoint", "mine/ck", "{here}/mine/ck"),
+        ("checkpoint", "~/mine/ck", "{here}/mine/ck"),
+        ("checkpoint", "shelved", "{here}/data/checkpoints/shelved"),
+        ("dataset", "scene_digits", "scene_digits"),
+        ("dataset", "mine/set.npz", "{here}/mine/set.npz"),
+        ("dataset", "~/mine", "{here}/mine"),
+        ("dataset", "kept", "{here}/data/kept.npz"),
+        ("dataset", "results", "results"),  # a folder of the checkout's own data
+        ("out_dir", "new", "{here}/new"),
+        ("out_dir", "~/new", "{here}/new"),
+        ("picture", "mine/set.npz", "{here}/mine/set.npz"),
+        ("picture", "nowhere.png", "nowhere.png"),
+        ("window", "center", "center"),
+    ],
+)
+def test_paths_count_from_where_the_command_is_given_and_names_stay(tmp_path, monkeypatch, name, value, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in ("mine/ck/config.json", "mine/set.npz", "data/checkpoints/shelved/config.json", "data/kept.npz"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    for place in ("scene_digits", "center"):
+        (tmp_path / place).mkdir()
+    source = write_sources(tmp_path / "notebooks", **{"01_checked": CHECKED}) / "source/01_checked.py"
+    known = default_parameters(read_source(source))
+    chosen = chosen_parameters("01_checked", known, {}, {name: value}, CHECKOUT / "data")
+    assert chosen == {name: expected.format(here=tmp_path)}
 
 
 def test_an_unknown_profile_is_refused(toys):
@@ -155,7 +248,7 @@ def test_pairs_that_differ_are_named(toys, tmp_path):
     for source in find_sources((), folder):
         nbformat.write(read_source(source), folder / f"{source.stem}.ipynb")
     (folder / "source/02_bad.py").rename(folder / "source/03_new.py")
-    (folder / "source/01_good.py").write_text(GOOD.replace("0.01", "0.02"))
+    (folder / "source/01_good.py").write_text(GOOD.replace("0.01", "0.02"), encoding="utf-8")
     assert check_pairs(folder) == [
         "02_bad.ipynb has no source",
         "01_good.ipynb differs from its source",
@@ -164,10 +257,112 @@ def test_pairs_that_differ_are_named(toys, tmp_path):
     ]
 
 
-def test_regenerating_a_failing_notebook_is_an_error(toys):
+def test_regenerating_a_failing_notebook_is_an_error_and_its_start_is_said(toys, capsys):
     with pytest.raises(RuntimeError, match=r"02_bad in cell \[3\].*the channel is gone"):
         regenerate(["02"], toys)
     assert not (toys / "02_bad.ipynb").exists()
+    assert capsys.readouterr().err == "[1/1] 02_bad …\n"
+
+
+def test_the_callers_surroundings_change_nothing(tmp_path, monkeypatch, capsys):
+    seen, startup = "import builtins; builtins.seen = 'startup'", tmp_path / "ipython/profile_default/startup/00.py"
+    startup.parent.mkdir(parents=True)
+    files = {
+        startup: seen,
+        startup.parents[1] / "ipython_kernel_config.py": "c.InlineBackend.figure_formats = {'svg'}",
+        tmp_path / "python.py": seen,
+        tmp_path / "ipython/matplotlibrc": "lines.linewidth: 9",
+    }
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    surroundings = {
+        "MPLBACKEND": "agg",
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "PYTHONSTARTUP": str(tmp_path / "python.py"),
+        "MATPLOTLIBRC": str(tmp_path / "ipython/matplotlibrc"),
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONWARNINGS": "error",
+    }
+    for name, value in surroundings.items():
+        monkeypatch.setenv(name, value)
+    folder = write_sources(tmp_path / "notebooks", **{"01_drawn": DRAWN})
+    (run,) = run_notebooks(out_dir=tmp_path / "out", notebooks_dir=folder)
+    assert run.error is None and run.picture
+    assert printed(run.notebook) == ["nothing utf-8 1.5\n"]
+    assert re.fullmatch(r"\[1/1\] 01_drawn …\n\[1/1\] 01_drawn  [\d.]+ s\n.*index.html\n", capsys.readouterr().err)
+
+
+def test_voila_serves_kernels_with_the_same_surroundings(monkeypatch):
+    served = {}
+    app = types.ModuleType("voila.app")
+    app.Voila = types.SimpleNamespace(
+        launch_instance=lambda _: served.update(os.environ, listed=str(os.listdir(os.environ["IPYTHONDIR"])))
+    )
+    monkeypatch.setitem(sys.modules, "voila", types.ModuleType("voila"))
+    monkeypatch.setitem(sys.modules, "voila.app", app)
+    for name in (*environment(), "IPYTHONDIR", "JUPYTER_PATH"):
+        monkeypatch.setenv(name, "the user's")
+    serve_with_voila(["00.ipynb"])
+    assert environment().items() <= served.items() and served["listed"] == "[]"
+
+
+def test_a_notebook_that_lost_its_pictures_has_failed(tmp_path):
+    folder = write_sources(tmp_path / "notebooks", **{"01_good": GOOD})
+    with_picture, (source,) = read_source(folder / "source/01_good.py"), find_sources((), folder)
+    with_picture.cells[-1].outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"})]
+    nbformat.write(with_picture, folder / "01_good.ipynb")
+    source.write_text(GOOD[: GOOD.index("Image(")], encoding="utf-8")
+    before = (folder / "01_good.ipynb").read_bytes()
+    with pytest.raises(RuntimeError, match="01_good without a single picture, although 01_good.ipynb holds some"):
+        regenerate(notebooks_dir=folder)
+    assert (folder / "01_good.ipynb").read_bytes() == before
+
+
+def test_hidden_files_are_no_notebooks(toys, tmp_path):
+    folder = shutil.copytree(toys, tmp_path / "notebooks", ignore=shutil.ignore_patterns("*.ipynb"))
+    for hidden in ("source/._01_good.py", "._01_good.ipynb"):  # as macOS leaves them
+        (folder / hidden).write_bytes(b"\0\5\x16\7Mac OS X\xff")
+    assert [path.stem for path in find_sources((), folder)] == ["01_good", "02_bad"]
+    assert check_pairs(folder) == ["01_good.ipynb is missing", "02_bad.ipynb is missing"]
+
+
+@pytest.mark.parametrize("damage", [b"# %%\nx = '\xff'\n", b"# %% tags=['parameters']\nber = = 1\n"])
+def test_a_source_that_cannot_be_read_is_named(tmp_path, damage):
+    (tmp_path / "01_good.py").write_bytes(damage.replace(b"'parameters'", b'"parameters"'))
+    with pytest.raises(ValueError, match="01_good.py cannot be read: "):
+        read_source(tmp_path / "01_good.py")
+
+
+@pytest.mark.parametrize("name", ["index.html", "01_good.html", "01_good.ipynb"])
+def test_files_of_the_user_are_not_replaced(toys, tmp_path, name):
+    (tmp_path / name).write_text("<title>my thesis</title>", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name} was not written by semanticnn run and is not replaced"):
+        run_notebooks(["01"], out_dir=tmp_path, notebooks_dir=toys)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_what_the_runner_wrote_may_be_replaced(toy_runs):
+    index = toy_runs[0].page.with_name("index.html")
+    assert all(pages.is_ours(path) for run in toy_runs for path in (index, run.page, run.notebook))
+
+
+def test_an_unusable_place_is_refused_before_anything_runs(toys, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is no folder, so semanticnn run cannot write to"):
+        run_notebooks(["01"], out_dir=tmp_path / "file", notebooks_dir=toys)
+
+
+def test_solutions_are_folded_in_notebook_and_page(tmp_path):
+    folder = write_sources(tmp_path / "notebooks", **{"01_drawn": DRAWN + "\n# %%\n'shown'\n"})
+    notebook = read_source(folder / "source/01_drawn.py")
+    folded, shown = notebook.cells
+    assert folded.metadata.jupyter == {"source_hidden": True, "outputs_hidden": True} and not shown.metadata
+    page = pages.render_page(notebook, "It draws", folder)
+    before, _, rest = page.partition("<details><summary>Solution</summary>")
+    inside, _, after = rest.partition("</details>")
+    assert "subplots" in inside and "subplots" not in before + after and "shown" in after
 
 
 @pytest.mark.parametrize(

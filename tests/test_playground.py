@@ -13,13 +13,13 @@ from PIL import Image
 
 from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.datasets import DataError
-from semanticnn_core.panels import opened as checkpoints
 from semanticnn_core.panels import playground, scene, upload
 from semanticnn_core.panels.opened import (
     Accuracy,
     Played,
     accuracy_at,
     list_checkpoints,
+    open_played,
     read_curves,
     read_off,
 )
@@ -51,7 +51,7 @@ def shelf(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.json").write_text(json.dumps({"dataset": "quadrants"}))
         if not name.endswith("base"):
-            (tmp_path / name / "codec.safetensors").touch()
+            (tmp_path / name / "semanticnn.safetensors").touch()
     write_results(tmp_path / "data/checkpoints/toys")
     return tmp_path
 
@@ -62,13 +62,12 @@ def panel(shelf, split, codec, dataset, monkeypatch):
 
     def opened(name, folder, count=200, root="data"):
         if name == "more":
-            raise CheckpointError("codec.safetensors is <damaged>")
+            raise CheckpointError("semanticnn.safetensors is <damaged>")
         test = dataset.test
-        return Played(
-            name, split, codec, test.images, test.labels, dataset.classes, read_curves(folder / "results.csv"), 0.97
-        )
+        curves = read_curves(folder / "results.csv")
+        return Played(name, split, codec, test["image"], test["label"], dataset.classes, curves, 0.97)
 
-    monkeypatch.setattr(playground, "open_checkpoint", opened)
+    monkeypatch.setattr(playground, "open_played", opened)
     return Playground("toys", 0.05, out_dir=shelf / "out", root=shelf / "data", runs=shelf / "runs")
 
 
@@ -171,9 +170,7 @@ def test_the_outlined_window_is_the_one_that_is_sent(panel):
     found = set()
     for number in range(8):
         now.image.value = number
-        index = panel.played.codec.quantizer.assign(panel.played.codec.encoder(panel.subject.feature)).permute(
-            0, 2, 3, 1
-        )
+        index = panel.played.codec.quantizer.assign(panel.played.codec.encoder(panel.subject.feature))
         energy = panel.played.codec.importance_map(index, "energy")[0]
         top, left, bottom, right = (round(4 * edge) for edge in panel.canvases["map"].frame)
         size = bottom - top
@@ -194,7 +191,7 @@ def test_another_checkpoint_is_opened_or_the_old_one_stays(panel):
     choice = panel.controls.checkpoint
     choice.value = "more"
     assert choice.value == "toys" and panel.played.name == "toys"
-    assert "more cannot be opened: codec.safetensors is &lt;damaged&gt;" in panel.controls.message.value
+    assert "more cannot be opened: semanticnn.safetensors is &lt;damaged&gt;" in panel.controls.message.value
     choice.value = "toys (runs)"
     assert panel.played.name == "toys (runs)" and states(panel) == {str(panel.point)}
     assert "not measured" in panel.controls.status.value
@@ -324,7 +321,7 @@ def test_results_that_are_no_table_are_none(tmp_path, text):
 
 def test_the_shipped_checkpoint_opens():
     found = list_checkpoints()
-    played = checkpoints.open_checkpoint("shipped", found["mobilenet_v2-scene_digits"], count=3)
+    played = open_played("shipped", found["mobilenet_v2-scene_digits"], count=3)
     assert len(played.images) == 3 and (1.0, "center") in played.curves and 0.9 < played.clean_accuracy < 1
     with pytest.raises(CheckpointError):
-        checkpoints.open_checkpoint("nothing", found["mobilenet_v2-scene_digits"].parent / "nothing")
+        open_played("nothing", found["mobilenet_v2-scene_digits"].parent / "nothing")

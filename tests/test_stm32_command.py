@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +26,16 @@ emulator witnesses
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A folder with `stripes.npz`, a checkpoint without codec, `bare`, and one with, `whole`."""
-    folder, dice = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
+    folder, generator = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
     arrays = {}
     for split in ("train", "val", "test"):
-        images = dice.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+        images = generator.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
         arrays |= {f"{split}_images": images, f"{split}_labels": np.arange(8) % 2}
     np.savez(folder / "stripes.npz", **arrays)
     torch.manual_seed(0)
     model = SplitModel.of("mobilenet_v2", 2, 32).frozen()
     codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval().requires_grad_(False)
-    codec.calibrate(model.device(torch.from_numpy(images).permute(0, 3, 1, 2)))
+    codec.calibrate(model.device_part(torch.from_numpy(images).permute(0, 3, 1, 2)))
     for name, each in (("bare", None), ("whole", codec)):
         save_checkpoint(folder / name, model, each, {"dataset": "stripes.npz"})
     return folder
@@ -65,7 +66,9 @@ def test_an_export_is_checked_and_answered_in_json(workplace, capsys):
     assert set(answer) == set(CHECKED.split()) and (answer["mismatching_bytes"], answer["images"]) == (0, 2)
     assert answer["payload_bytes"] == 6 and {"zig, unicorn, m4", "zig, this machine"} <= set(answer["witnesses"])
     assert all(name in check.check_project.__doc__ for name in answer), "every figure is documented"
-    assert "checkpoint `whole`: images of 32 px from stripes" in (workplace / "checked/README.md").read_text()
+    assert "checkpoint `whole`: images of 32 px from stripes" in (workplace / "checked/README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_an_export_that_sends_wrong_bytes_ends_in_failure(workplace, capsys, monkeypatch):
@@ -86,6 +89,15 @@ def test_mistakes_end_in_one_line(workplace, capsys, monkeypatch):
     monkeypatch.setattr(build, "find_spec", lambda name: None)
     assert "pip install ziglang" in mistake("--checkpoint whole --out plain --force --check", capsys)
     assert not (workplace / "other").exists()
+
+
+@pytest.mark.slow
+def test_an_export_works_in_a_locale_that_is_not_utf_8(workplace, monkeypatch):
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    command = (sys.executable, "-m", "semanticnn_core", "export", "--checkpoint", "whole", "--out", "plain-locale")
+    build.run_tool(command, workplace)
+    assert "·" in (workplace / "plain-locale/README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

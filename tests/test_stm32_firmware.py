@@ -2,8 +2,9 @@
 
 import itertools
 import math
+import os
 import shutil
-import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +12,21 @@ import pytest
 import torch
 from stm32_models import RESNET, extremes, patched, photos, small_codec, small_firmware, small_model, small_project
 
-from semanticnn_core.stm32.build import CORES, BuildError, build, build_host, gcc, host_compilers, toolchains, zig
-from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32 import build as build_module
+from semanticnn_core.stm32.build import (
+    CORES,
+    BuildError,
+    build,
+    build_host,
+    gcc,
+    host_compilers,
+    run_tool,
+    toolchains,
+    zig,
+)
+from semanticnn_core.stm32.check import has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import EmulationError, Emulator
 from semanticnn_core.stm32.project import memory_map, rows_first
-from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
 
@@ -124,7 +135,7 @@ def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):
         patched(header, f"#define SNN_{name} {firmware.sizes[name]}\n", f"#define SNN_{name} {shift}\n")
     wrapped = "int32_t {0}_(int32_t, int32_t);\nint32_t {0}_(int32_t a, int32_t b) {{ return {0}(a, b); }}\n"
     both = "".join(wrapped.format(name) for name in ("stem_output", "code_output"))
-    program.write_text('#include "snn_arith.h"\n' + both + program.read_text())
+    program.write_text('#include "snn_arith.h"\n' + both + program.read_text(encoding="utf-8"))
     emulator = Emulator(build(project, zig(), core), core)
     for name, shift, low, high in (("stem_output_", shifts[0], 0, 255), ("code_output_", shifts[1], -32768, 32767)):
         powers = [1 << power for power in range(31)]
@@ -197,8 +208,38 @@ def test_cppcheck_finds_nothing(shared):
     checks = "--enable=warning,style,performance,portability", "--std=c99", "--suppress=missingIncludeSystem"
     programs = sorted(str(path.relative_to(shared)) for path in shared.glob("test/*.c"))
     command = ("cppcheck", "--quiet", "--error-exitcode=1", *checks, "-Isnn", "snn", *programs, "port")
-    result = subprocess.run(command, cwd=shared, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert run_tool(command, shared).stderr == b""
+
+
+@pytest.mark.parametrize("home", ["none", "never there", "a file", "read-only"])
+def test_zig_needs_no_home_that_can_be_written(home, tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "file").touch()
+    if home == "read-only":
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    elif home != "none":
+        monkeypatch.setenv("HOME", "/proc/nohome" if home == "never there" else str(tmp_path / "file"))
+    monkeypatch.setattr(build_module, "LIMIT", 20)
+    assert b"clang" in run_tool((*zig().command, "--version")).stdout
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "mine"))
+    run_tool((*zig().command, "--version"))
+    assert (tmp_path / "mine").is_dir(), "what the user sets is kept"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import time; time.sleep(60)", "python.* was not done in 0.2 s; try again"),
+        (r"import sys; sys.stderr.buffer.write(b'\xff no\n'); sys.exit(3)", "python.* ended with 3: .*\n\ufffd no$"),
+        (None, "nothing-of-this-name cannot be run: .*; install it again"),
+    ],
+    ids=["endless", "failing", "missing"],
+)
+def test_a_tool_that_does_not_work_is_named(program, said, monkeypatch):
+    monkeypatch.setattr(build_module, "LIMIT", 0.2 if "sleep" in (program or "") else 20)
+    with pytest.raises(BuildError, match=said):
+        run_tool((sys.executable, "-c", program) if program else ("nothing-of-this-name",))
 
 
 MISUSE = """
@@ -237,10 +278,9 @@ int main(void)
 def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_path):
     firmware = case(CASES[name])
     project, image = small_project(firmware, tmp_path / "project"), photos(1, firmware.encoder.image_size)
-    (project / "test/host_main.c").write_text(MISUSE)
+    (project / "test/host_main.c").write_text(MISUSE, encoding="utf-8")
     program = build_host(project, COMPILER)
-    result = subprocess.run([program], input=rows_first(image), capture_output=True)
-    assert result.returncode == 0, result.stderr.decode()
-    payload, counts = result.stdout[: firmware.payload_bytes], list(result.stdout[firmware.payload_bytes :])
+    answer = run_tool([str(program)], given=rows_first(image)).stdout
+    payload, counts = answer[: firmware.payload_bytes], list(answer[firmware.payload_bytes :])
     assert payload == firmware.payload(image).numpy().tobytes()
     assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as they are known"

@@ -58,12 +58,12 @@ def rounding(layer: IntegerLayer, inputs: Tensor) -> Tensor:
 def test_the_feature_is_within_half_a_step_of_the_float_network_s(parts):
     model, _, encoder = parts
     images = torch.cat([photos(16), extremes()])
-    wanted = (model.device(images).double() / encoder.stem.step).clamp(0, 255)
+    wanted = (model.device_part(images).double() / encoder.stem.step).clamp(0, 255)
     allowed = rounding(encoder.stem, F.pad(encoder.pixels(images), (encoder.stem_padding,) * 4))
     allowed = F.max_pool2d(allowed, 3, 2, 1) if encoder.pool else allowed
     error = (encoder.feature(images) - wanted).abs()
     assert (error <= allowed).all() and float(allowed.max()) < 0.6
-    top = min(model.feature_range[1], float(model.device(calibration(model)).max()))
+    top = min(model.feature_range[1], float(model.device_part(calibration(model)).max()))
     assert top == pytest.approx(255 * encoder.stem.step), "all 255 steps are used"
 
 
@@ -80,16 +80,16 @@ def test_the_latent_is_the_float_convolution_s_but_for_rounding(parts):
 def test_most_symbols_are_the_float_network_s_and_all_others_one_step_away(parts):
     model, codec, encoder = parts
     images = photos(32)
-    off = (encoder(images) - codec.quantizer.assign(codec.encoder(model.device(images)))).abs()
+    off = (encoder(images) - codec.quantizer.assign(codec.encoder(model.device_part(images)))).abs()
     assert float((off > 0).double().mean()) < 0.0025 * max(8, codec.config.centers) and int(off.max()) == 1
 
 
 def test_the_shipped_checkpoint_keeps_98_percent_of_its_symbols():
     checkpoint = load_checkpoint()
     data = load_dataset("scene_digits", "data", checkpoint.model.image_size)
-    encoder = quantize_encoder(checkpoint.model, checkpoint.codec, data.train.take(256).images)
-    images = data.test.take(48).images
-    wanted = checkpoint.codec.quantizer.assign(checkpoint.codec.encoder(checkpoint.model.device(images)))
+    encoder = quantize_encoder(checkpoint.model, checkpoint.codec, data.train.first(256)["image"])
+    images = data.test.first(48)["image"]
+    wanted = checkpoint.codec.quantizer.assign(checkpoint.codec.encoder(checkpoint.model.device_part(images)))
     off = (encoder(images) - wanted).abs()
     assert float((off == 0).double().mean()) >= 0.98 and int(off.max()) == 1
     assert encoder.macs == 32**2 * 32 * 27 + 8**2 * 16 * 32 * 16
@@ -165,9 +165,9 @@ def test_a_latent_beyond_calibration_saturates():
 def test_a_dead_or_constant_channel_disturbs_no_other(weight, bias):
     model = small_model()
     codec = small_codec(model)
-    model.device[2].weight[3], model.device[2].bias[3] = weight, bias
+    model.device_part[2].weight[3], model.device_part[2].bias[3] = weight, bias
     encoder, images = quantized(model, codec), photos(16)
-    feature, wanted = encoder.feature(images), model.device(images)
+    feature, wanted = encoder.feature(images), model.device_part(images)
     assert float((feature * encoder.stem.step - wanted).abs().max()) < 0.6 * encoder.stem.step
     off = encoder(images) - codec.quantizer.assign(codec.encoder(wanted))
     assert float((off == 0).double().mean()) > 0.95
@@ -176,13 +176,13 @@ def test_a_dead_or_constant_channel_disturbs_no_other(weight, bias):
 def test_a_stem_that_needs_steps_coarser_than_the_feature_s_is_right_or_refused():
     model = small_model()
     codec = small_codec(model)
-    model.device[2].bias[3] = -3e7
+    model.device_part[2].bias[3] = -3e7
     try:
         encoder = quantized(model, codec)
     except ExportError as error:
         assert "stem" in str(error)
     else:
-        wanted = codec.quantizer.assign(codec.encoder(model.device(photos(16))))
+        wanted = codec.quantizer.assign(codec.encoder(model.device_part(photos(16))))
         assert float((encoder(photos(16)) == wanted).double().mean()) > 0.95
 
 
@@ -190,7 +190,7 @@ def test_a_huge_bias_of_the_encoder_is_right():
     model = small_model()
     codec = small_codec(model)
     codec.encoder.conv.bias[1] = 100.0
-    wanted = codec.quantizer.assign(codec.encoder(model.device(photos(16))))
+    wanted = codec.quantizer.assign(codec.encoder(model.device_part(photos(16))))
     assert float((quantized(model, codec)(photos(16)) == wanted).double().mean()) > 0.95
 
 
@@ -199,7 +199,7 @@ def test_the_smallest_thresholds_leave_squares_in_64_bits():
     codec = small_codec(model)
     codec.encoder.scale.mul_(3e4)
     encoder, images = quantized(model, codec), photos(16)
-    wanted = codec.quantizer.assign(codec.encoder(model.device(images)))
+    wanted = codec.quantizer.assign(codec.encoder(model.device_part(images)))
     assert encoder.square_shift == 32 and float((encoder(images) == wanted).double().mean()) > 0.99
 
 

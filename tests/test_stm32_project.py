@@ -2,7 +2,6 @@
 
 import copy
 import shutil
-import subprocess
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from semanticnn_core.stm32 import project as project_module
 from semanticnn_core.stm32.check import run_host
 from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.onnx_export import FLOAT, INT8, run_onnx
-from semanticnn_core.stm32.project import SOURCES, memory_map, write_project
+from semanticnn_core.stm32.project import SOURCES, expected_costs, memory_map, write_project
 from semanticnn_core.stm32.quantize import ExportError
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.tasks.split import SplitModel
@@ -53,7 +52,7 @@ def project(pair, images, tmp_path_factory) -> Path:
 
 def test_a_project_holds_what_is_documented_and_nothing_else(project, pair):
     assert set(files(project)) == set(FILES.split()) and [path.name for path in project.parent.iterdir()] == ["project"]
-    readme = (project / "README.md").read_text()
+    readme = (project / "README.md").read_text(encoding="utf-8")
     _, firmware = pair
     assert "$" not in readme and "Made for a test." in readme and f"**{firmware.payload_bytes} bytes**" in readme
     for folder in {name.split("/")[0] for name in FILES.split() if "/" in name} - {"cmake"}:
@@ -62,7 +61,7 @@ def test_a_project_holds_what_is_documented_and_nothing_else(project, pair):
 
 
 def test_a_wheel_carries_every_file_that_a_project_is_made_of():
-    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     data, package = settings["tool"]["setuptools"]["package-data"], SOURCES.parent
     carried = {path for pattern in data.get("semanticnn_core.stm32", []) for path in package.glob(pattern)}
     carried |= {path for pattern in ("*.py", *data["*"]) for path in SOURCES.rglob(pattern)}
@@ -80,12 +79,18 @@ def test_what_pip_compiles_beside_the_sources_stays_there(pair, images, tmp_path
     assert set(files(tmp_path / "out")) == set(FILES.split())
 
 
+@pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+def test_a_project_is_written_without_warnings(pair, images, tmp_path, caplog):
+    write_project(pair[1], tmp_path / "out", pair[0], images)
+    assert not caplog.records
+
+
 def test_the_vectors_are_what_the_c_answers(project, pair, images):
     payloads = np.fromfile(project / "vectors/payloads.bin", np.uint8).reshape(len(images), -1)
     pixels = np.fromfile(project / "vectors/images.bin", np.uint8).reshape(len(images), *images.shape[2:], 3)
     assert np.array_equal(pixels, images.permute(0, 2, 3, 1)) and len(np.unique(payloads, axis=0)) == len(images)
     assert np.array_equal(run_host(project, build.host_compilers()["zig"], images), payloads)
-    sizes = dict(line.split("=") for line in (project / "vectors/sizes.txt").read_text().split())
+    sizes = dict(line.split("=") for line in (project / "vectors/sizes.txt").read_text(encoding="utf-8").split())
     wanted = {"images": 5, "image_size": images.shape[-1], "payload_bytes": payloads.shape[1]}
     assert sizes == {name: str(value) for name, value in wanted.items()}
 
@@ -95,23 +100,36 @@ def test_the_memory_documented_is_the_memory_of_the_program(project, pair):
     emulator, memory = Emulator(build.build(project, build.zig())), memory_map(firmware)
     ram, flash = sum(memory["ram"].values()), sum(memory["flash"].values())
     assert ram <= emulator.ram_bytes <= ram + 32 and flash < emulator.flash_bytes < flash + 4000
-    readme = (project / "README.md").read_text()
+    readme = (project / "README.md").read_text(encoding="utf-8")
     assert f"| **static RAM** | **{ram:,}** |" in readme and f"| **tables** | **{flash:,}** |" in readme
     assert all(f"| {what} | {count:,} |" in readme for part in memory.values() for what, count in part.items())
+
+
+def test_what_a_codec_will_cost_is_known_before_it_is_trained(pair):
+    model, firmware = pair
+    before = torch.get_rng_state(), copy.deepcopy(model.train().state_dict())
+    costs = expected_costs(model, firmware.codec.config)
+    after = model.state_dict()
+    assert torch.equal(torch.get_rng_state(), before[0]) and model.training
+    assert all(torch.equal(value, after[name]) for name, value in before[1].items())
+    model.eval()
+    whole = Firmware(firmware.encoder, firmware.codec, model.feature_shape)
+    memory = {f"{part}_bytes": sum(counts.values()) for part, counts in memory_map(whole).items()}
+    assert costs == {"payload_bytes": whole.payload_bytes, **memory}
 
 
 def test_the_float_network_in_onnx_is_the_float_encoder(project, pair):
     model, firmware = pair
     fresh = photos(8, model.image_size, seed=5)
     latent = run_onnx(project / "onnx" / FLOAT, fresh)
-    assert torch.allclose(latent, firmware.codec.encoder(model.device(fresh)), atol=1e-4)
+    assert torch.allclose(latent, firmware.codec.encoder(model.device_part(fresh)), atol=1e-4)
     for name in (FLOAT, INT8):
         graph = onnx.load(project / "onnx" / name).graph
         (image,), (out,) = graph.input, graph.output
         assert (image.name, out.name) == ("image", "latent")
         shapes = [tuple(axis.dim_value for axis in each.type.tensor_type.shape.dim) for each in (image, out)]
-        size, code = model.image_size, firmware.codec.code_shape(model.feature_shape)
-        assert shapes == [(1, 3, size, size), (1, *code)]
+        size, windows, channels = model.image_size, firmware.windows, firmware.codec.config.code_channels
+        assert shapes == [(1, 3, size, size), (1, channels, windows.height, windows.width)]
         assert ("MaxPool" in {node.op_type for node in graph.node}) == firmware.encoder.pool
 
 
@@ -123,7 +141,7 @@ def test_the_int8_network_in_onnx_agrees_in_nine_of_ten_symbols(project, pair):
     whole = {out for node in nodes if node.op_type == "DequantizeLinear" for out in node.output}
     convolutions = {node.name: node.input[0] in whole for node in nodes if node.op_type == "Conv"}
     assert convolutions == {"stem": True, "code": True, "gdn": False}
-    same = assign(run_onnx(path, fresh)) == assign(firmware.codec.encoder(model.device(fresh)))
+    same = assign(run_onnx(path, fresh)) == assign(firmware.codec.encoder(model.device_part(fresh)))
     assert float(same.double().mean()) >= 0.9
 
 
@@ -139,7 +157,7 @@ def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch
     result = check.check_project(project, other, images[:2])
     assert result["mismatching_bytes"] == differing > 0 and result["witnesses"] == {"zig, unicorn, m7": differing}
     assert result["instructions"] == sum(result["instructions_by_function"].values())
-    longer = replace(firmware, slice_ratio=1.0)
+    longer = replace(firmware, slice=replace(firmware.slice, ratio=1.0))
     assert check.check_project(project, longer, images[:2])["mismatching_bytes"] == 2 * longer.payload_bytes
 
 
@@ -147,11 +165,10 @@ def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch
 @pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
 def test_cmake_builds_a_program_that_gives_the_payloads(project, tmp_path):
     for command in (("cmake", "-S", project, "-B", tmp_path), ("cmake", "--build", tmp_path)):
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0 and "warning" not in result.stderr, result.stdout + result.stderr
+        assert b"warning" not in build.run_tool(list(map(str, command))).stderr
     vectors = project / "vectors"
     (program,) = (path for path in tmp_path.rglob("host*") if path.stem == "host" and path.is_file())
-    answer = subprocess.run([program], input=(vectors / "images.bin").read_bytes(), capture_output=True)
+    answer = build.run_tool([str(program)], given=(vectors / "images.bin").read_bytes())
     assert answer.stdout == (vectors / "payloads.bin").read_bytes()
 
 
@@ -159,7 +176,7 @@ def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, imag
     model, firmware = pair
     out = tmp_path / "mine"
     out.mkdir()
-    (out / "notes.txt").write_text("precious")
+    (out / "notes.txt").write_text("precious", encoding="utf-8")
     for force in (False, True):
         with pytest.raises(ExportError, match="mine holds something else than an exported project"):
             write_project(firmware, out, model, images, force=force)

@@ -8,7 +8,9 @@ from stm32_models import calibration, model_of, photos, quantized, small_codec, 
 from torch import nn
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
+from semanticnn_core.config import Slice
+from semanticnn_core.stm32.project import expected_costs
+from semanticnn_core.stm32.quantize import ExportError, check_sizes, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems.checkpoints import CheckpointError
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
@@ -89,8 +91,14 @@ def test_a_codec_of_another_network_is_refused_naming_both_numbers_of_channels(m
 )
 def test_an_image_size_that_is_no_whole_number_of_strides_is_refused_naming_one_that_is(size, pool, stride, near):
     model = small_model(size=size, pool=pool)
-    with pytest.raises(ExportError, match=f"images of {size} px are no .*use {near} px"):
-        quantized(model, small_codec(model, kernel=stride, stride=stride))
+    codec = small_codec(model, kernel=stride, stride=stride)
+    for refused in (
+        lambda: quantized(model, codec),
+        lambda: check_sizes(model, codec.config),
+        lambda: expected_costs(model, codec.config),
+    ):
+        with pytest.raises(ExportError, match=f"images of {size} px are no .*use {near} px"):
+            refused()
 
 
 @pytest.mark.parametrize(
@@ -115,8 +123,8 @@ def test_a_codec_that_no_device_can_run_is_refused(spoil, said, model, codec):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda model, codec: model.device[1].weight[0].fill_(math.nan), "the stem's weights are not finite"),
-        (lambda model, codec: model.device[2].running_var[0].fill_(math.nan), "the stem's weights are not finite"),
+        (lambda model, codec: model.device_part[1].weight[0].fill_(math.nan), "the stem's weights are not finite"),
+        (lambda model, codec: model.device_part[2].running_var[0].fill_(math.nan), "the stem's weights are not finite"),
         (lambda model, codec: codec.encoder.conv.weight[0].fill_(math.nan), "the encoder's weights are not finite"),
         (lambda model, codec: codec.encoder.conv.bias[0].fill_(math.inf), "the encoder's weights are not finite"),
         (lambda model, codec: codec.encoder.gdn.raw_gamma[0].fill_(math.nan), "not finite"),
@@ -138,8 +146,8 @@ def test_diverged_weights_are_refused(spoil, said, model, codec):
 def test_a_stem_of_open_range_that_gives_nothing_says_why(value, said):
     model = small_model(six=False)
     codec = small_codec(model)
-    model.device[2].weight.fill_(value)
-    model.device[2].bias.fill_(-1.0)
+    model.device_part[2].weight.fill_(value)
+    model.device_part[2].bias.fill_(-1.0)
     with pytest.raises(ExportError, match=said):
         quantized(model, codec)
 
@@ -149,13 +157,15 @@ def test_windows_without_code_or_table_are_refused(model, codec):
         small_firmware(model, codec, 0.5, "energy")
     with pytest.raises(ExportError, match="no table of importance; make one with fit_importance"):
         small_firmware(model, codec, 0.5, "importance")
-    assert Firmware(quantized(model, codec), codec, model.feature_shape, 0.5).places is None
+    assert Firmware(quantized(model, codec), codec, model.feature_shape, Slice(0.5)).places is None
 
 
 def test_a_stride_that_no_load_can_look_over_is_refused():
     model = small_model(size=16, channels=512)
-    with pytest.raises(ExportError, match="4096 bytes, more than the 4092"):
-        small_firmware(model, small_codec(model, code_channels=1, kernel=8, stride=8))
+    codec = small_codec(model, code_channels=1, kernel=8, stride=8)
+    for refused in (lambda: small_firmware(model, codec), lambda: expected_costs(model, codec.config)):
+        with pytest.raises(ExportError, match="4096 bytes, more than the 4092"):
+            refused()
 
 
 def test_calibration_changes_nothing_in_the_network(model, codec):
@@ -175,7 +185,7 @@ def test_images_of_another_size_are_refused():
 
 def test_a_batch_norm_without_weights_is_refused_and_a_pool_given_in_pairs_is_not():
     model = small_model(pool=True)
-    layers = list(model.device)
+    layers = list(model.device_part)
     layers[4] = nn.MaxPool2d((3, 3), (2, 2), (1, 1))
     quantized(pairs := model_of(layers), small_codec(pairs))
     layers[2] = nn.BatchNorm2d(8, affine=False)

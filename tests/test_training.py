@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from conftest import make_codec_config, make_dataset, make_split
+from tiny import make_codec_config, make_dataset, make_split
 from torch import nn
 from torch.nn import functional as F
 
@@ -476,7 +476,7 @@ def test_golden_smoke_run(split, dataset, codec_config):
 TWO_PROCESSES = """
 import sys
 import torch
-from conftest import make_codec_config, make_dataset, make_split
+from tiny import make_codec_config, make_dataset, make_split
 from semanticnn_core.config import CodecTrainConfig
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 

@@ -1,21 +1,31 @@
-"""Figures, probes and live panels of notebooks 02 and 03."""
+"""Figures, studies of receivers and live panels of notebooks 02 and 03."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import nn
 
+from semanticnn_core.channels import BitErrors
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig
-from semanticnn_core.datasets import ImageSplit
-from semanticnn_core.evaluation import byte_counts
+from semanticnn_core.config import CodecConfig, Slice, percent
+from semanticnn_core.datasets import Split
+from semanticnn_core.evaluation import byte_counts, sweep
+from semanticnn_core.evaluation.publish import epochs_in_words
+from semanticnn_core.evaluation.tables import paired
 from semanticnn_core.panels.canvas import PixelCanvas
-from semanticnn_core.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, ratio_stops, share_of_code
+from semanticnn_core.panels.channel import BER_STOPS, FeaturePanel, OffloadPanel, ratio_stops
+from semanticnn_core.studies import receivers
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems.journey import Journey, byte_bits, follow
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz import figures, probes, results
+from semanticnn_core.viz import code_words, figures, firmware, maps, staircases, style
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -42,32 +52,19 @@ def images() -> torch.Tensor:
 def codec(model, images) -> SemanticCodec:
     torch.manual_seed(0)
     codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,)))
-    codec.calibrate(model.device(images))
+    codec.calibrate(model.device_part(images))
     codec.set_code_order()
     return codec.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
-def journeys(model, codec, images) -> list[probes.Journey]:
-    return [probes.send(model, codec, images[0], ber, seed=3) for ber in (0.0, 0.05, 0.2)]
+def system(model, codec) -> SemanticNN:
+    return SemanticNN(model, codec)
 
 
 @pytest.fixture(scope="module")
-def schemes() -> pd.DataFrame:
-    """Made up: ours is 2 points better at 384 B in every pair, plus a common effect of the training seed."""
-    rows = []
-    for scheme, size, gain in (
-        ("ours", 384, 0.02),
-        ("ours", 192, 0.0),
-        ("ours, 4 centers", 192, 0.01),
-        ("released", 384, 0.0),
-    ):
-        for train_seed in range(3):
-            for ber in (1e-4, 0.01, 0.05):
-                for seed in range(2):
-                    accuracy = 0.8 + gain - ber + 0.03 * train_seed + 0.001 * seed
-                    rows.append((scheme, size, train_seed, ber, seed, accuracy))
-    return pd.DataFrame(rows, columns=results.COLUMNS)
+def journeys(system, images) -> list[Journey]:
+    return [follow(system, images[0], ber, seed=3) for ber in (0.0, 0.05, 0.2)]
 
 
 def painted(figure: Figure) -> np.ndarray:
@@ -76,18 +73,21 @@ def painted(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())
 
 
-def test_a_journey_is_what_the_codec_does(model, codec, images, journeys):
+def test_a_journey_is_what_the_codec_does(system, images, journeys):
     calm, _, rough = journeys
     assert calm.flips == 0 and torch.equal(calm.payload, calm.arrived)
     assert rough.flips > 0 and not torch.equal(rough.payload, rough.arrived)
     assert float(rough.clean.sum()) == pytest.approx(1, abs=1e-5)
-    again = probes.send(model, codec, images[0], 0.2, seed=3)
+    again = follow(system, images[0], 0.2, seed=3)
     assert torch.equal(again.arrived, rough.arrived)
-    assert len(probes.send(model, codec, images[0], 0.0, slice_ratio=0.25).payload) < len(calm.payload)
+    given = follow(system, images[0], 0.2, 3, system.send(images[:1]), rough.clean)  # what is known is not made again
+    assert torch.equal(given.answer, rough.answer) and given.clean is rough.clean
+    assert rough.classes == (int(rough.clean.argmax()), int(rough.answer.argmax()))
+    assert len(follow(replace(system, slice=Slice(0.25)), images[0], 0.0).payload) < len(calm.payload)
 
 
 def test_bits_read_like_hex():
-    assert probes.byte_bits(torch.tensor([0xA1], dtype=torch.uint8)).tolist() == [[1, 0, 1, 0, 0, 0, 0, 1]]
+    assert byte_bits(torch.tensor([0xA1], dtype=torch.uint8)).tolist() == [[1, 0, 1, 0, 0, 0, 0, 1]]
 
 
 def test_bit_grid_marks_flips_and_the_end(journeys):
@@ -99,35 +99,46 @@ def test_bit_grid_marks_flips_and_the_end(journeys):
     assert (grid == 3).sum() == 8 * (-size % 5)
 
 
+def labeled(model, images) -> Split:
+    """Return the images as a split whose labels are the uncompressed network's answers."""
+    return Split({"image": images, "label": model(images).argmax(1)})
+
+
 def test_tables_of_codecs_hold_every_point(model, codec, images):
-    labels = model(images).argmax(1)
-    tasks = {"class": (model.edge, labels), "parity": (model.edge, labels % 2)}
-    table = probes.measure_codecs(model.device, {"a": codec, "b": codec}, images, (0.0, 0.1), seeds=3, tasks=tasks)
-    assert list(table.columns) == ["system", "ber", "seed", "mse", "class", "parity"]
+    split = labeled(model, images)
+    systems = [SemanticNN(model, codec, name=name) for name in "ab"]
+    table = sweep(systems, split, [BitErrors(0.0), BitErrors(0.1)], seeds=3)
+    columns = "system ber slice_ratio window share_sent seed accuracy agreement feature_mse bytes"
+    assert list(table.columns) == columns.split()
     assert len(table) == 2 * 2 * 3
-    assert table[table["ber"] == 0]["mse"].nunique() == 1
-    assert table["class"].between(0, 1).all()
-    assert probes.accuracy(model, images, labels) == 1
+    assert table[table["ber"] == 0]["feature_mse"].nunique() == 1
+    assert table["accuracy"].between(0, 1).all()
+    assert model.score(split) == 1
 
 
-def test_gains_are_taken_image_by_image(model, codec, images, monkeypatch):
-    monkeypatch.setattr(probes, "BATCH", 5)
-    tasks, rates = {"class": (model.edge, model(images).argmax(1))}, (0.01, 0.1)
-    single = probes.measure_codecs(model.device, {"a": codec}, images, rates, 2, tasks=tasks, by_image=True)
-    assert len(single) == 2 * 2 * 12 and set(single["class"]) <= {0, 1}
-    points = probes.measure_codecs(model.device, {"a": codec}, images, rates, 2, tasks=tasks)
-    means = single.groupby(["system", "ber", "seed"], as_index=False)[["mse", "class"]].mean()
+def test_gains_are_taken_image_by_image(system, model, images, monkeypatch):
+    batches = Split.batches
+    monkeypatch.setattr(Split, "batches", lambda split, size=5, device="cpu": batches(split, size, device))
+    split, links = labeled(model, images), [BitErrors(0.01), BitErrors(0.1)]
+    single = sweep([system], split, links, 2, by_image=True)
+    measures = ["accuracy", "agreement", "feature_mse", "bytes"]
+    assert len(single) == 2 * 2 * 12 and set(single["accuracy"]) <= {0, 1}
+    points = sweep([system], split, links, 2)
+    keys = [name for name in points.columns if name not in measures]
+    means = single.groupby(keys, as_index=False)[measures].mean()
     pd.testing.assert_frame_equal(means, points)
-    better = single.assign(system="b", mse=single["mse"] - 0.25)
-    gains = probes.paired_gains(pd.concat([single, better]), "b", "a")
-    assert gains.index.tolist() == [0.01, 0.1]
-    assert gains["mse", "mean"].tolist() == pytest.approx([-0.25] * 2)
-    assert gains["mse", "sem"].tolist() == pytest.approx([0] * 2, abs=1e-6) and (gains["class", "mean"] == 0).all()
+    better = single.assign(system="b", feature_mse=single["feature_mse"] - 0.25)
+    both = pd.concat([single, better])
+    gains = paired(both, "b", "SemanticNN", "image", value="feature_mse")
+    assert gains["ber"].tolist() == [0.01, 0.1] and gains["pairs"].tolist() == [12] * 2
+    assert gains["difference"].tolist() == pytest.approx([-0.25] * 2)
+    assert gains["standard_error"].tolist() == pytest.approx([0] * 2, abs=1e-6)
+    assert (paired(both, "b", "SemanticNN", "image")["difference"] == 0).all()
 
 
 def test_no_belief_beats_the_truth_for_symbols(codec):
     rates = (1e-4, 0.01, 0.05, 0.2)
-    grid = probes.told_distortion(codec.quantizer, rates).pivot(index="ber", columns="told", values="error")
+    grid = receivers.believed_distortion(codec.quantizer, rates).pivot(index="ber", columns="believed", values="error")
     assert (np.diag(grid)[:, None] <= grid.values + 1e-7).all()
     expected = [float(codec.quantizer.expected_distortion(rate)) for rate in rates]
     assert np.diag(grid) / np.diag(grid)[-1] == pytest.approx(np.array(expected) / expected[-1], rel=1e-4)
@@ -136,44 +147,42 @@ def test_no_belief_beats_the_truth_for_symbols(codec):
 def test_a_new_head_learns_a_second_task_and_leaves_the_first_alone(model, images):
     before = model(images)
     labels = (images[:, 0].float().mean((1, 2)) > images[:, 0].float().mean()).long()
-    second = probes.rehead(model, images, labels, weight_decay=0.0)
-    assert second.device is model.device and second.output_shape == (2,)
-    assert probes.accuracy(second, images, labels) >= 0.9
+    second = receivers.rehead(model, images, labels, weight_decay=0.0)
+    assert second.device_part is model.device_part and second.output_shape == (2,)
+    assert second.score(Split({"image": images, "label": labels})) >= 0.9
     assert torch.equal(model(images), before)
     with pytest.raises(ValueError, match="Linear"):
-        probes.rehead(SplitModel(model.device, nn.AdaptiveAvgPool2d(1), 32), images, labels)
+        receivers.rehead(SplitModel(model.device_part, nn.AdaptiveAvgPool2d(1), 32), images, labels)
 
 
 def test_symbol_shares_sum_to_one(model, codec, images):
-    shares = probes.symbol_shares(model.device, codec, images)
+    shares = receivers.symbol_shares(model.device_part, codec, images)
     assert shares.shape == (8,) and float(shares.sum()) == pytest.approx(1)
 
 
 def test_epochs_are_said_stage_by_stage():
-    training = {"base": {"epochs": 9}, "stage1": {"epochs": 4}, "finetune": [{"epochs": 12}, {"epochs": 3}]}
-    assert probes.epochs_in_words(training) == "stage1 4, finetune 12 + 3"
+    training = {"stage1": {"epochs": 4}, "finetune": [{"epochs": 12}, {"epochs": 3}]}
+    assert epochs_in_words(training) == "stage1 4, finetune 12 + 3"
 
 
 def test_first_items_are_a_batch(images):
-    split = ImageSplit(images, torch.arange(12))
-    assert probes.first_items(split, None)[0].shape == images.shape
-    assert len(probes.first_items(split, 5)[1]) == 5
+    split = Split({"image": images, "label": torch.arange(12)})
+    assert split.first(None)["image"].shape == images.shape
+    assert len(split.first(5)["label"]) == 5
 
 
-def test_every_figure_paints(model, codec, images, journeys):
-    table = probes.measure_codecs(
-        model.device, {"a": codec}, images, (0.0, 0.1), tasks={"t": (model.edge, torch.zeros(12))}
-    )
+def test_every_figure_paints(system, model, codec, images, journeys):
+    table = sweep([system], labeled(model, images), [BitErrors(0.0), BitErrors(0.1)])
     rates = (0.01, 0.1)
-    exact = probes.told_distortion(codec.quantizer, rates)
-    told = probes.measure_told(model.device, codec, images, rates)
+    exact = receivers.believed_distortion(codec.quantizer, rates)
+    measured = receivers.believed_errors(model.device_part, codec, images, rates)
     shown = [
         figures.draw_sizes(byte_counts(model, codec)),
         figures.draw_history({"run": [{"epoch": 1, "x": 2.0}, {"epoch": 2, "x": 1.0}]}, {"x": "a term"}),
         figures.draw_features(journeys, "a title"),
-        figures.draw_curves(table, "mse", "system", "MSE", {"mean": 0.5}),
-        figures.draw_curves(table, "t", "system", "accuracy, %"),
-        figures.draw_told(exact, told),
+        figures.draw_curves(table, "feature_mse", "system", "MSE", {"mean": 0.5}),
+        figures.draw_curves(table, "accuracy", "system", "accuracy, %"),
+        figures.draw_beliefs(exact, measured),
         figures.draw_occupancy({"a": torch.full((8,), 1 / 8)}),
         figures.draw_payload(journeys[-1], CLASSES),
         figures.draw_gallery(journeys, [0, 1, 2], CLASSES),
@@ -182,59 +191,71 @@ def test_every_figure_paints(model, codec, images, journeys):
     assert all(painted(figure).std() > 1 for figure in shown)
 
 
+NAMES = ("US$ 1", "C$ 2 and $3", "$a_{$", "_under", "\\$x")
+"""Any text may be the name of a folder, and so of a class or a run."""
+
+
+def spelled(figure: Figure) -> set[str]:
+    """Return the texts of a figure that are no formulas, as they appear; drawing it must not fail."""
+    figure.draw_without_rendering()
+    texts = (text.get_text() for text in figure.findobj(Text) if not cbook.is_math_text(text.get_text()))
+    return {text.replace(r"\$", "$").replace("\u200b", "") for text in texts}
+
+
+def holds(shown: set[str], *names: str) -> bool:
+    return all(any(name in text for text in shown) for name in names)
+
+
+def test_names_of_classes_are_drawn_as_they_are_spelled(journeys):
+    names = NAMES[:3]
+    assert holds(spelled(figures.draw_payload(journeys[-1], names)), *names)
+    assert holds(spelled(figures.draw_gallery(journeys, [0, 1, 2], names)), *(f"true: {name}" for name in names))
+    answer = names[int(journeys[0].clean.argmax())]
+    assert holds(spelled(figures.draw_grid({"price $5-$10": journeys}, names)), f"{answer} (", "price $5-$10")
+
+
+def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
+    use, latents = torch.full((4,), 0.25), torch.rand(2, 4, 4, 4)
+    rows = [{"epoch": 1, "x": 2.0}]
+    curves = pd.DataFrame([(name, ber, 0.5) for name in NAMES for ber in (0.01, 0.1)], columns=["system", "ber", "t"])
+    quantizer = staircases.coded_quantizer(latents, torch.linspace(-1, 1, 4), 2.0)
+    run = staircases.CenterRun(quantizer, torch.arange(2), torch.rand(2, 4), torch.rand(2), torch.rand(2))
+    wrong = pd.DataFrame([(name, 0.1, 0.5) for name in NAMES], columns=["code", "ber", "wrong"])
+    for figure in (
+        figures.draw_history(dict.fromkeys(NAMES, rows), {"x": "a term"}),
+        figures.draw_curves(curves, "t", "system", "accuracy, %"),
+        figures.draw_curves(curves, "t", "system", "accuracy, %", dict.fromkeys(NAMES, 0.5)),
+        figures.draw_occupancy(dict.fromkeys(NAMES, use)),
+        maps.draw_maps(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), dict.fromkeys(NAMES, torch.rand(1, 4, 4))),
+        code_words.draw_error_matrices(dict.fromkeys(NAMES, quantizer), 0.1),
+        code_words.draw_damage_spread(dict.fromkeys(NAMES, np.ones(3)), 4),
+        code_words.draw_wrong_curves(wrong),
+        staircases.draw_trajectories(dict.fromkeys(NAMES[:3], run), latents, dict.fromkeys(NAMES[:3], use)),
+        staircases.draw_learning_curves(dict.fromkeys(NAMES, run), {}),
+        staircases.draw_learning_curves({}, dict.fromkeys(NAMES[:3], 0.5)),
+        firmware.draw_memory(dict.fromkeys(NAMES, 9), {f"{name} ": 9 for name in NAMES}),
+    ):
+        assert holds(spelled(figure), *NAMES[:3])
+    assert holds(spelled(figures.draw_features(journeys, NAMES[1])), NAMES[1])
+
+
+@pytest.mark.parametrize("name", [*NAMES, "price $5-$10"])
+def test_plain_text_paints_like_text_without_formulas(name):
+    def paint(text: str, formulas: bool) -> np.ndarray:
+        figure = Figure(figsize=(2, 1))
+        figure.text(0.1, 0.5, text, parse_math=formulas)
+        return painted(figure)
+
+    assert np.array_equal(paint(style.plain(name), True), paint(name, False))
+
+
+def test_a_leading_underscore_stays_in_the_legend():
+    figure = figures.draw_history(dict.fromkeys(NAMES, [{"epoch": 1, "x": 2.0}]), {"x": "a term"})
+    assert len(figure.axes[0].get_legend().get_texts()) == len(NAMES)
+
+
 def test_percent_is_how_people_say_it():
-    assert [figures.percent(rate) for rate in (0, 1e-4, 0.025, 0.05)] == ["0 %", "0.01 %", "2.5 %", "5 %"]
-
-
-def test_paired_differences_remove_the_training_seed(schemes):
-    table = results.paired_differences(schemes)
-    assert table["difference"].tolist() == pytest.approx([0.02] * 3)
-    assert table["standard_error"].tolist() == pytest.approx([0.0] * 3, abs=1e-12)
-    assert table["pairs"].tolist() == [3] * 3
-    half = results.paired_differences(schemes, ("ours", 192), ("released", 384))
-    assert half["difference"].tolist() == pytest.approx([0.0] * 3, abs=1e-12)
-    with pytest.raises(ValueError, match="'ours' at 48 bytes"):
-        results.paired_differences(schemes, ("ours", 48))
-
-
-def test_unpaired_trainings_are_left_out(schemes):
-    fewer = schemes[~((schemes["scheme"] == "released") & (schemes["train_seed"] > 0))]
-    table = results.paired_differences(fewer)
-    assert table["pairs"].tolist() == [1] * 3 and table["standard_error"].isna().all()
-
-
-def test_scheme_figures_and_tables(schemes):
-    assert all(painted(draw(schemes)).std() > 1 for draw in (results.draw_schemes, results.draw_budgets))
-    text = results.difference_table(results.paired_differences(schemes))
-    assert text.index.tolist() == ["0.01 %", "1 %", "5 %"]
-    assert text.iloc[0, 0] == "+2.00 ± 0.00" and set(text["verdict"]) == {"better"}
-
-
-def test_halves_are_of_the_schemes_there_are(schemes):
-    table = results.released_table(schemes, 0.5)
-    assert table.index.unique("scheme").tolist() == ["ours", "ours, 4 centers"]
-    assert table.loc["ours, 4 centers"].iloc[0, 0] == "+1.00 ± 0.00"
-    fewer = results.released_table(schemes[schemes["scheme"] != "ours, 4 centers"], 0.5)
-    assert fewer.index.unique("scheme").tolist() == ["ours"]
-    assert results.released_table(schemes[schemes["bytes"] == 384], 0.5).empty
-
-
-def test_few_pairs_are_sure_of_little():
-    rows = [(0.02, 0.01, 10), (0.04, 0.01, 3), (0.05, 0.01, 3), (-0.05, 0.01, 3), (0.5, float("nan"), 1)]
-    differences = pd.DataFrame(rows, columns=["difference", "standard_error", "pairs"]).assign(ber=0.01)
-    verdicts = results.difference_table(differences)["verdict"].tolist()
-    assert verdicts == ["open", "open", "better", "worse", "one pair"]
-
-
-def test_schemes_are_read_or_absent(schemes, tmp_path):
-    assert results.load_schemes("toys", tmp_path) is None
-    path = results.schemes_path("toys", tmp_path)
-    path.parent.mkdir()
-    schemes.to_csv(path, index=False)
-    pd.testing.assert_frame_equal(results.load_schemes("toys", tmp_path), schemes)
-    schemes.drop(columns="ber").to_csv(path, index=False)
-    with pytest.raises(ValueError, match="'ber'"):
-        results.load_schemes("toys", tmp_path)
+    assert [percent(rate) for rate in (0, 1e-4, 0.025, 0.05)] == ["0 %", "0.01 %", "2.5 %", "5 %"]
 
 
 def test_a_canvas_is_fed_raw_bytes():
@@ -248,16 +269,16 @@ def test_a_canvas_is_fed_raw_bytes():
 def test_ratios_are_offered_once_for_each_share(model, codec, ratio):
     stops = [value for _, value in ratio_stops(model, codec, ratio)]
     assert stops == sorted({0.2, 0.8, 1.0, 0.5 if ratio == 1 else ratio})
-    assert [share_of_code(model, codec, stop) for stop in stops] == [1 / 16, 1 / 4, 9 / 16, 1]
+    assert [codec.windows(model.feature_shape, Slice(stop)).share_sent for stop in stops] == [1 / 16, 1 / 4, 9 / 16, 1]
 
 
-def test_panels_are_filled_before_they_become_widgets(model, codec, images):
-    for panel in (FeaturePanel(model, codec, images).errors, OffloadPanel(model, codec, images, CLASSES).chances):
+def test_panels_are_filled_before_they_become_widgets(system, images):
+    for panel in (FeaturePanel(system, images).errors, OffloadPanel(system, images, CLASSES).chances):
         assert all(max(trace.y) > 0 for trace in panel.data)
 
 
-def test_the_feature_panel_follows_its_sliders(model, codec, images):
-    panel = FeaturePanel(model, codec, images, ber=0.05)
+def test_the_feature_panel_follows_its_sliders(system, images):
+    panel = FeaturePanel(system, images, ber=0.05)
     assert BER_STOPS[0] == 0 and panel.ber.value == pytest.approx(0.05, rel=0.2)
     seen = [(panel.canvases["received"].pixels, panel.errors.data[0].y, panel.status.value)]
     for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.image, 2), (panel.channel, 7)):
@@ -266,18 +287,18 @@ def test_the_feature_panel_follows_its_sliders(model, codec, images):
         assert seen[-1] != seen[-2], control.description
     panel.ber.value = 0.0
     assert panel.status.value.startswith("0 of ")
-    sent = probes.send(model, codec, images[2], 0.0, 5)
+    sent = follow(system, images[2], 0.0, 5)
     assert panel.errors.data[0].y[7] == pytest.approx(float(((sent.received - sent.sent) ** 2)[7].mean()), rel=1e-5)
 
 
-def test_the_offload_panel_follows_its_sliders(model, codec, images):
-    panel = OffloadPanel(model, codec, images, CLASSES, ber=0.05)
+def test_the_offload_panel_follows_its_sliders(system, images):
+    panel = OffloadPanel(system, images, CLASSES, ber=0.05)
     for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.slice_ratio, 0.5), (panel.image, 2)):
         before = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
         control.value = value
         after = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
         assert all(old != new for old, new in zip(before, after, strict=True)), control.description
-    journey = probes.send(model, codec, images[2], 0.2, 5, 0.5)
+    journey = follow(replace(system, slice=Slice(0.5)), images[2], 0.2, 5)
     assert panel.chances.data[1].y == pytest.approx((100 * journey.answer).tolist())
     assert list(panel.chances.data[0].x) == list(CLASSES)
     assert f"{len(journey.payload)} bytes" in panel.status.value

@@ -3,14 +3,16 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from semanticnn_core.config import WHOLE, Slice
 from semanticnn_core.stm32.emulator import Profile
-from semanticnn_core.stm32.estimates import Assumptions, estimate
 from semanticnn_core.stm32.project import SOURCES, memory_map
 from semanticnn_core.stm32.quantize import quantize_encoder
+from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.studies.estimates import Assumptions, estimate
 from semanticnn_core.systems import load_checkpoint
+from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import firmware as viz
-from semanticnn_core.viz import probes
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +60,9 @@ def test_estimates_are_instructions_over_clock_and_bits_over_link():
     assert table.loc["image", "computing, ms"] == "0" and table.loc["image", "energy, mJ"] == "100"
 
 
-@pytest.mark.parametrize("way", [(1.0, "center"), (0.5, "center"), (0.5, "importance")])
-def test_a_journey_takes_the_bytes_of_another_encoder(shipped, way):
+@pytest.mark.parametrize("slice", [WHOLE, Slice(0.5), Slice(0.5, "importance")], ids=str)
+def test_a_journey_takes_the_bytes_of_another_encoder(shipped, slice):
     model, codec, encoder, images = shipped
-    firmware = Firmware(encoder, codec, model.feature_shape, *way)
-    journey = probes.send(model, codec, images[0], 0.0, 0, *way, firmware.payload)
+    firmware = Firmware(encoder, codec, model.feature_shape, slice)
+    journey = follow(IntegerSemanticNN.of(model, firmware), images[0], 0.0)
     assert torch.equal(journey.payload, firmware.payload(images[:1])[0]) and journey.flips == 0

@@ -132,19 +132,21 @@ def test_every_picture_is_drawn(latents):
     code, symbols = huffman(quantizer.prior.tolist()), quantizer.assign(latents[0]).flatten().tolist()
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
     figures = [
-        show.journey(image, latents[0, ..., 0], quantizer),
-        show.staircases(latents, quantizer, (1.0, 4.0)),
-        show.trajectories({"start": run}, latents, {"Lloyd–Max": learning.lloyd_max(latents, 8)}),
-        show.learning_curves({"start": run}, {"Lloyd–Max": 0.02}),
-        show.occupancies({"one": quantizer.prior}),
-        show.trade(weighed),
-        show.mapping_grid(latents, (2, 8), (0.0, 0.05), 4.0),
-        show_codes.error_matrices({"natural": quantizer}, 0.01),
-        show_codes.received_values(quantizer, [0.001, 0.1, 0.5]),
-        show_codes.order_curves({"case": orders}),
-        show_codes.flip_damage({"Huffman": (code, 5)}, symbols),
-        show_codes.damage_spread({"Huffman": symbol_codes.single_flip_damage(code, symbols, range(20))}, len(symbols)),
-        show_codes.wrong_curves(symbol_codes.wrong_shares({"Huffman": code}, [symbols], (0.01,), seeds=2)),
+        show.draw_journey(image, latents[0, ..., 0], quantizer),
+        show.draw_staircases(latents, quantizer, (1.0, 4.0)),
+        show.draw_trajectories({"start": run}, latents, {"Lloyd–Max": learning.lloyd_max(latents, 8)}),
+        show.draw_learning_curves({"start": run}, {"Lloyd–Max": 0.02}),
+        show.draw_occupancies({"one": quantizer.prior}),
+        show.draw_trade(weighed),
+        show.draw_mapping_grid(latents, (2, 8), (0.0, 0.05), 4.0),
+        show_codes.draw_error_matrices({"natural": quantizer}, 0.01),
+        show_codes.draw_received_values(quantizer, [0.001, 0.1, 0.5]),
+        show_codes.draw_order_curves({"case": orders}),
+        show_codes.draw_flip_damage({"Huffman": (code, 5)}, symbols),
+        show_codes.draw_damage_spread(
+            {"Huffman": symbol_codes.single_flip_damage(code, symbols, range(20))}, len(symbols)
+        ),
+        show_codes.draw_wrong_curves(symbol_codes.wrong_shares({"Huffman": code}, [symbols], (0.01,), seeds=2)),
     ]
     for figure in figures:
         figure.canvas.draw()

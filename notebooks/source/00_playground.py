@@ -28,8 +28,11 @@ ber = 0.05
 slice_ratio = 1.0
 
 # %%
-from semanticnn_core.panels.opened import list_checkpoints, open_checkpoint
-from semanticnn_core.viz import figures, probes
+from semanticnn_core.config import Slice
+from semanticnn_core.panels.opened import open_played
+from semanticnn_core.systems.checkpoints import find_checkpoint
+from semanticnn_core.systems.journey import follow
+from semanticnn_core.viz import figures
 from semanticnn_core.viz.style import use_style
 
 use_style()
@@ -38,10 +41,10 @@ if interactive:
 
     shown = Playground(checkpoint, ber, slice_ratio, seed, out_dir)
 else:
-    played = open_checkpoint(checkpoint, list_checkpoints()[checkpoint])
+    played = open_played(checkpoint, find_checkpoint(checkpoint))
     rates = sorted({0.0, 0.01, ber, 0.1, 0.2})
-    rows = {f"slice ratio {ratio:g}": [probes.send(played.model, played.codec, played.images[0], rate, seed, ratio)
-            for rate in rates] for ratio in sorted({slice_ratio, 0.6, 0.3}, reverse=True)}  # fmt: skip
+    systems = {f"slice ratio {each:g}": played.system(Slice(each)) for each in sorted({slice_ratio, 0.6, 0.3})[::-1]}
+    rows = {name: [follow(each, played.images[0], rate, seed) for rate in rates] for name, each in systems.items()}
     shown = figures.draw_grid(rows, played.classes)
 shown
 
@@ -62,37 +65,34 @@ shown
 # - Bring a photograph of your own. It is cropped to its centre and made very small first. Is the network unsure, or
 #   sure and wrong? (The mark on the accuracy curve then says nothing about your picture. Why?)
 #
-# **Exercise 1.** Channel seeds are the dice of the link. Send images at one error rate with several seeds: how many
-# are answered right every time, how many never, and how many does an accuracy leave to the dice?
+# **Exercise 1.** A channel seed decides which bits flip. Send images at one error rate with several seeds: how many
+# are answered right every time, how many never, and how many does an accuracy leave to chance?
 
 # %% tags=["solution"]
-import torch
+from semanticnn_core.channels import BitErrors
+from semanticnn_core.evaluation import sweep
+from semanticnn_core.systems import open_checkpoint
 
-from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.systems import SemanticNN
-
-played = open_checkpoint(checkpoint, list_checkpoints()[checkpoint], 200 if profile == "fast" else None)
-model, codec, images, labels = played.model, played.codec, played.images, played.labels
-system, some = SemanticNN(model, codec), slice(64 if profile == "fast" else None)
-for rate in (0.01, 0.05, 0.1, 0.2):
-    channels = [BinarySymmetric(rate, each) for each in range(6)]
-    right = torch.stack([system.infer(images[some], each).outputs.argmax(1) == labels[some] for each in channels])
-    always, ever = (100 * float(each.float().mean()) for each in (right.all(0), right.any(0)))
+published, data = open_checkpoint(checkpoint)
+test = data.test.take(64 if profile == "fast" else None)
+links = [BitErrors(rate) for rate in (0.01, 0.05, 0.1, 0.2)]
+played = open_played(checkpoint, find_checkpoint(checkpoint))
+table = sweep([played.system()], test, links, seeds=6, by_image=True)
+right = table.groupby(["ber", "image"])["accuracy"].agg(["min", "max"]).groupby("ber").mean() * 100
+for rate, (always, ever) in right.iterrows():
     print(f"{figures.percent(rate):>5} of bits flip: {always:3.0f} % of the images are right with all 6 seeds, "
-          f"{100 - ever:2.0f} % with none; the dice decide {ever - always:2.0f} %")  # fmt: skip
+          f"{100 - ever:2.0f} % with none; chance decides {ever - always:2.0f} %")  # fmt: skip
 
 # %% [markdown]
 # **Exercise 2.** Which window is worth its two bytes? Compare them at a small slice ratio, image by image, and mind how
-# sure such a small sample lets you be.
+# sure such a small sample lets you be (± is one standard error).
 
 # %% tags=["solution"]
-windows = ("center", "importance", "energy") if codec.importance.any() else ("center", "energy")
-right = {}
-for window in windows:
-    offload = SemanticNN(model, codec, 0.4, window=window).infer(images, BinarySymmetric(0.01, seed))
-    right[window] = 100 * (offload.outputs.argmax(1) == labels).float()
-    gain = right[window] - right["center"]
-    error = float(gain.std()) / len(gain) ** 0.5
-    print(f"{window:10} {int(offload.bytes_sent[0])} bytes: {float(right[window].mean()):.0f} % right, "
-          f"{float(gain.mean()):+.1f} ± {error:.1f} points to the centre (± standard error)")  # fmt: skip
+from semanticnn_core.evaluation.sweep import compare_windows
+
+test = data.test.take(200 if profile == "fast" else None)
+compared = compare_windows(played.model, played.codec, test, [0.4], 0.01, seed).set_index("window")
+for window, row in compared.iterrows():
+    print(f"{window:10} {played.system(Slice(0.4, window)).payload_bytes} bytes: {row.accuracy:.0%} right, "
+          f"{100 * row.gain:+.1f} ± {100 * row.standard_error:.1f} points to the centre")  # fmt: skip
 print("Less than two standard errors may well be chance.")

@@ -35,11 +35,10 @@ alpha = 0.1
 # %%
 import torch
 
-from semanticnn_core.datasets import load_dataset
 from semanticnn_core.studies import centers as learning
 from semanticnn_core.studies import symbol_codes
 from semanticnn_core.studies.huffman import fixed_length, huffman
-from semanticnn_core.systems import checkpoint_for, load_checkpoint
+from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.viz import code_words as show_codes
 from semanticnn_core.viz import staircases as show
 from semanticnn_core.viz.style import use_style
@@ -55,17 +54,17 @@ images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 1
 # centres, and only the *name* of that centre, a word of $\log_2 n$ bits, leaves the device.
 
 # %%
-loaded = load_checkpoint(checkpoint or checkpoint_for(dataset))
-model, codec = loaded.model, loaded.codec
-images = load_dataset(dataset, image_size=model.image_size).test.first(images_used)["image"]
+published, data = open_checkpoint(checkpoint, dataset)
+model, codec = published.model, published.codec
+images = data.test.first(images_used)["image"]
 with torch.no_grad():
-    latents = codec.encoder(model.device(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
+    latents = codec.encoder(model.device_part(images)).permute(0, 2, 3, 1).contiguous()  # (B, h, w, K), as sent
 size = codec.payload_bytes(model.feature_shape)
 print(f"{latents[0].numel()} latents an image, {codec.quantizer.bits} bits each: {size} bytes")
 
 # %%
 busiest = latents[image_index].flatten(0, 1).var(0).argmax()
-show.journey(images[image_index], latents[image_index, ..., busiest], codec.quantizer)
+show.draw_journey(images[image_index], latents[image_index, ..., busiest], codec.quantizer)
 
 # %% [markdown]
 # The right map is made of very few different values. How much of the middle one do you miss in it? **Which of its
@@ -87,7 +86,7 @@ show.journey(images[image_index], latents[image_index, ..., busiest], codec.quan
 
 # %%
 sharpness = sorted({0.3, 1.0, sigma, 16.0})
-show.staircases(latents, codec.quantizer, sharpness)
+show.draw_staircases(latents, codec.quantizer, sharpness)
 
 # %% [markdown]
 # Look at the lower picture. A small $\sigma$ gives every latent about the same slope, but its staircase is hardly
@@ -133,7 +132,7 @@ starts = {"evenly spaced": even, "drawn by lot": learning.random_start(flat, n_c
 goals = {"quantiles": learning.quantile_centers(flat, n_centers), "Lloyd–Max": learning.lloyd_max(flat, n_centers)}
 settings = {"ber": ber, "sigma": sigma, "steps": steps, "seed": seed}
 runs = {name: learning.learn_centers(flat, start, alpha=alpha, **settings) for name, start in starts.items()}
-show.trajectories(runs, latents, goals)
+show.draw_trajectories(runs, latents, goals)
 
 # %% [markdown]
 # Each line is one centre on its way from a red dot. On the right are two recipes from the textbook: *quantiles*
@@ -145,7 +144,7 @@ show.trajectories(runs, latents, goals)
 # %%
 reached = {name: learning.with_centers(flat, goal, sigma) for name, goal in goals.items()}
 limits = {name: float(learning.relative_distortion(each, flat, ber)) for name, each in reached.items()}
-show.learning_curves(runs, limits)
+show.draw_learning_curves(runs, limits)
 
 # %% [markdown]
 # **Exercise 2.** Random starts need more than one lot. Repeat with several seeds: does the end depend on the start?
@@ -172,7 +171,7 @@ print(f"after:  {float(last.mean()):.3f} ± {float(last.std()):.3f}")
 alone = learning.learn_centers(flat, even, alpha=0.0, **settings)
 learned = runs["evenly spaced"].quantizer
 cases = {"before": learning.with_centers(flat, even), "error alone": alone.quantizer, f"with α = {alpha:g}": learned}
-show.occupancies({name: each.prior for name, each in cases.items()})
+show.draw_occupancies({name: each.prior for name, each in cases.items()})
 
 # %% [markdown]
 # The error alone cares for large latents. Where latents have long tails, it puts centres out there, though few symbols
@@ -184,7 +183,7 @@ show.occupancies({name: each.prior for name, each in cases.items()})
 table = learning.weigh_occupancy(
     flat, n_centers, (0.0, 0.03, 0.3, 2.0), sorted({0.0, ber, 0.05}), seeds, ber=ber, sigma=sigma, steps=steps
 )
-show.trade(table)
+show.draw_trade(table)
 
 # %% [markdown]
 # Read the two pictures together: how many bits does a symbol win, and how much more is lost on a clean link? With many
@@ -208,7 +207,7 @@ show.trade(table)
 
 # %%
 orders = {name: show.coded_quantizer(flat, learned.levels, sigma, name) for name in ("natural", "gray")}
-show_codes.error_matrices(orders, ber)
+show_codes.draw_error_matrices(orders, ber)
 
 # %% [markdown]
 # In the natural order, the middle two centres (011 and 100 with eight of them) are neighbours and differ in every
@@ -222,7 +221,7 @@ show_codes.error_matrices(orders, ber)
 
 # %%
 natural = orders["natural"]
-show_codes.received_values(natural, torch.logspace(-4, torch.tensor(0.5).log10().item(), 60).tolist())
+show_codes.draw_received_values(natural, torch.logspace(-4, torch.tensor(0.5).log10().item(), 60).tolist())
 
 # %% [markdown]
 # As the link gets worse, all values shrink to the mean: at $p = 0.5$ the bits say nothing, and the mean is the best
@@ -267,7 +266,7 @@ cases = {
     "best for a bell curve": (gauss.levels, gauss.prior),
 }
 comparisons = {name: symbol_codes.compare_orders(*case, bers, seeds=20) for name, case in cases.items()}
-show_codes.order_curves(comparisons)
+show_codes.draw_order_curves(comparisons)
 
 # %%
 symbol_codes.rank_orders(comparisons, ber=0.05)
@@ -322,11 +321,11 @@ places = {
 }
 shown = {"fixed length": (codes["fixed length"], tried["fixed length"][len(worse) // 2])}
 shown |= {f"Huffman, {name} bit": (codes["Huffman"], place) for name, place in places.items()}
-show_codes.flip_damage(shown, symbols)
+show_codes.draw_flip_damage(shown, symbols)
 
 # %%
 print("Huffman:", show_codes.damage_in_words(damage["Huffman"]))
-show_codes.damage_spread(damage, len(symbols))
+show_codes.draw_damage_spread(damage, len(symbols))
 
 # %% [markdown]
 # A decoder that has lost its step may find it again by chance after a few words; then little is lost. A mean hides how
@@ -338,7 +337,7 @@ show_codes.damage_spread(damage, len(symbols))
 rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2.5e-2, 5e-2]
 few = sent[:8].tolist()
 print(f"at 1 % errors, about {0.01 * len(symbols) * best.bits:.0f} of its {len(symbols) * best.bits:,} bits flip")
-show_codes.wrong_curves(symbol_codes.wrong_shares(codes, few, rates, seeds))
+show_codes.draw_wrong_curves(symbol_codes.wrong_shares(codes, few, rates, seeds))
 
 # %% [markdown]
 # The fixed-length curve is $1 - (1-p)^b$, no more: errors stay where they happen. Huffman's would need a channel code
@@ -371,7 +370,7 @@ if interactive:
 
     shown = QuantizerPanel(latents, n_centers, sigma, ber).widget
 else:
-    shown = show.mapping_grid(flat, (2, 8, 64), (0.0, 0.01, 0.05), sigma)
+    shown = show.draw_mapping_grid(flat, (2, 8, 64), (0.0, 0.01, 0.05), sigma)
 shown
 
 # %% [markdown]

@@ -30,18 +30,22 @@ ber = 0.05
 from copy import deepcopy
 from dataclasses import replace
 
+import pandas as pd
+
+from semanticnn_core.channels import BinarySymmetric, BitErrors
 from semanticnn_core.config import BER_GRID, CodecTrainConfig
-from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation import byte_counts
-from semanticnn_core.systems import checkpoint_for, load_checkpoint
+from semanticnn_core.evaluation import byte_counts, sweep
+from semanticnn_core.studies import receivers
+from semanticnn_core.systems import SemanticNN, open_checkpoint
+from semanticnn_core.systems.journey import follow
 from semanticnn_core.training import new_codec, pretrain_denoising
-from semanticnn_core.viz import figures, probes
+from semanticnn_core.training.loop import Run
+from semanticnn_core.viz import figures
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint or checkpoint_for(dataset))
+published, data = open_checkpoint(checkpoint, dataset)
 model, shipped = published.model, published.codec
-data = load_dataset(dataset, image_size=model.image_size)
 fast = profile == "fast"
 
 # %% [markdown]
@@ -52,7 +56,7 @@ fast = profile == "fast"
 # and the rest of the network, stands at the edge, where memory is cheap. On its way an image changes shape three times:
 
 # %%
-code = shipped.code_shape(model.feature_shape)
+code = (shipped.config.code_channels, *shipped.windows(model.feature_shape).size)
 shapes = {"image": (3, model.image_size, model.image_size), "feature": model.feature_shape, "code": code}
 for name, shape in shapes.items():
     print(f"{name:8}", " × ".join(map(str, shape)))
@@ -70,6 +74,19 @@ print(f"         = {sizes['payload_bytes']} bytes")
 figures.draw_sizes(sizes)
 
 # %% [markdown]
+# And this is all of it, once through: the device turns an image into bytes, the link flips bits, the edge turns bytes
+# into a feature again and answers. No other copy of the image goes round the link.
+
+# %%
+image = data.test["image"][0]
+payload = shipped.compress(model.device_part(image[None]))  # the device
+arrival = BinarySymmetric(ber, seed)(payload)  # the link
+feature = shipped.decompress(arrival, model.feature_shape)  # the edge
+answer = model.edge_part(feature).argmax()
+damaged = int((arrival.payload.data != payload.data).sum())
+print(f"{payload.data.shape[1]} bytes, {damaged} of them damaged; the edge answers {data.classes[answer]}")
+
+# %% [markdown]
 # ## Before training
 #
 # Let $s$ be the feature on the device and $\hat s$ what the decoder makes of the damaged bytes. Stage 1 asks for one
@@ -85,9 +102,9 @@ budget = 1200 if fast else None
 small = replace(data, train=data.train.take(budget), validation=data.validation.take(100 if fast else None))
 codec = new_codec(model, small, shipped.config, seed)
 untrained = deepcopy(codec).eval()
-images, labels = probes.first_items(data.test, 96 if fast else 1000)
-rates = (0.0, 0.01, 0.05, 0.2)
-figures.draw_features([probes.send(model, untrained, images[0], rate, seed) for rate in rates], "untrained")
+test, rates = data.test.take(96 if fast else 1000), (0.0, 0.01, 0.05, 0.2)
+image = test["image"][0]
+figures.draw_features([follow(SemanticNN(model, untrained), image, rate, seed) for rate in rates], "untrained")
 
 # %% [markdown]
 # The codec has no idea yet what a feature looks like. The three channels shown are those that vary most in this image.
@@ -102,13 +119,13 @@ figures.draw_features([probes.send(model, untrained, images[0], rate, seed) for 
 
 # %%
 training = CodecTrainConfig(epochs=3, batch_size=16 if fast else 64, learning_rate=3e-3 if fast else 2e-3, seed=seed)
-check, _ = probes.first_items(small.validation, 100)
-start = probes.measure_codecs(model.device, {"": untrained}, check, BER_GRID, seeds=1)["mse"].mean()
-rows = [{"epoch": 0, "validation_mse": start}]
-pretrain_denoising(codec, model.device, small, training, on_epoch=rows.append)
+start = sweep([SemanticNN(model, untrained)], small.validation, [BitErrors(rate) for rate in BER_GRID], seeds=1)
+rows = [{"epoch": 0, "validation_mse": start["feature_mse"].mean()}]
+pretrain_denoising(codec, model.device_part, small, training, Run(on_epoch=rows.append))
 span = " to ".join(figures.percent(rate) for rate in training.ber)
 print(f"{training.epochs} epochs of {len(small.train):,} images, bit error rates {span}")
-print(f"answering each channel's mean, without any link: MSE {probes.mean_feature_error(model.device, check):.3f}")
+mean = receivers.mean_feature_error(model.device_part, small.validation.first(None)["image"])
+print(f"answering each channel's mean, without any link: MSE {mean:.3f}")
 figures.draw_history({"live codec": rows}, {"validation_mse": "MSE on validation images, over the BER grid"})
 
 # %% [markdown]
@@ -117,7 +134,7 @@ figures.draw_history({"live codec": rows}, {"validation_mse": "MSE on validation
 # channels, after training:
 
 # %%
-figures.draw_features([probes.send(model, codec, images[0], rate, seed) for rate in rates], "after stage 1")
+figures.draw_features([follow(SemanticNN(model, codec), image, rate, seed) for rate in rates], "after stage 1")
 
 # %% [markdown]
 # Look along a row. How much do errors move the picture within the range of the training? The decoder does not guess
@@ -133,18 +150,19 @@ figures.draw_features([probes.send(model, codec, images[0], rate, seed) for rate
 # Compare it with the dashed line.
 
 # %%
-grid, seeds = (0.0, 1e-3, 0.01, 0.05, 0.1, 0.2), 3
+links = [BitErrors(rate) for rate in (0.0, 1e-3, 0.01, 0.05, 0.1, 0.2)]
 codecs = {"live, stage 1": codec, "shipped, stages 1 and 2": shipped}
-errors = probes.measure_codecs(model.device, codecs, images, grid, seeds)
-reference = {"always the mean": probes.mean_feature_error(model.device, images)}
-own = errors[errors["system"] != "live, stage 1"]["mse"] / reference["always the mean"]
+errors = sweep([SemanticNN(model, each, name=name) for name, each in codecs.items()], test, links, seeds=3)
+images = test.first(None)["image"]
+reference = {"always the mean": receivers.mean_feature_error(model.device_part, images)}
+own = errors[errors["system"] != "live, stage 1"]["feature_mse"] / reference["always the mean"]
 print(f"the shipped codec's error is {own.min():.2f} to {own.max():.2f} times that of always answering the mean")
-figures.draw_curves(errors, "mse", "system", "MSE of the feature", reference)
+figures.draw_curves(errors, "feature_mse", "system", "MSE of the feature", reference)
 
 # %% [markdown]
 # Where the live curve is flat, the codec's own compression makes nearly all of the error; where it bends, the channel
-# takes its share. If the leftmost point lies above its neighbour, that is no slip: told an error rate of 0, the decoder
-# hears a value it never met in training.
+# takes its share. If the leftmost point lies above its neighbour, that is no slip: an error rate of 0 is a
+# value that the decoder never met in training.
 #
 # And the shipped codec: a number near 1, or above, says that by this measure the feature that arrives is worth no more
 # than none at all. Yet notebook 03 has the edge answer from it. How can it be right? (What does a squared error count
@@ -154,7 +172,7 @@ figures.draw_curves(errors, "mse", "system", "MSE of the feature", reference)
 # any flip? (Take the smallest error of the table for "without".) From which rate on is it most of it?
 
 # %% tags=["solution"]
-live = errors[errors["system"] == "live, stage 1"].groupby("ber")["mse"].agg(["mean", "std"])
+live = errors[errors["system"] == "live, stage 1"].groupby("ber")["feature_mse"].agg(["mean", "std"])
 live["share of the channel, %"] = share = 100 * (1 - live["mean"].min() / live["mean"])
 print(f"more than half: at {', '.join(map(figures.percent, share.index[share > 50])) or 'none of these rates'}")
 live.round(4)
@@ -167,32 +185,31 @@ live.round(4)
 #
 # $$\hat c_j(p) = \sum_i P(i \mid j, p)\, c_i = \frac{\sum_i P(i)\,P(j \mid i, p)\,c_i}{\sum_i P(i)\,P(j \mid i, p)}.$$
 #
-# This posterior mean has the least mean squared error of all tables, if $p$ is true. What if the receiver is told
-# something else? On the left the exact answer for symbols, from the formula. On the right, features after the whole
-# decoder, which hears the told rate a second time in its attention layers.
+# This posterior mean has the least mean squared error of all tables, if $p$ is true. What if the receiver believes
+# in another? On the left the exact answer for symbols, from the formula. On the right, features after the whole
+# decoder, which meets the estimated rate a second time in its attention layers.
 
 # %%
-told_rates = (1e-4, 0.005, 0.02, 0.05, 0.1)
-exact = probes.told_distortion(codec.quantizer, told_rates)
-told = probes.measure_told(model.device, codec, images[:32], told_rates)
-figures.draw_told(exact, told)
+beliefs = (1e-4, 0.005, 0.02, 0.05, 0.1)
+exact = receivers.believed_distortion(codec.quantizer, beliefs)
+believed = receivers.believed_errors(model.device_part, codec, images[:32], beliefs)
+figures.draw_beliefs(exact, believed)
 
 # %% [markdown]
 # Each row has its zero on the diagonal. On the left nothing can be negative: theory forbids it. On the right it can,
-# since the decoder learned what to do with a told rate and gives no guarantee: a short training uses it crudely, and
-# the largest of these rates it was never told at all.
+# since the decoder learned what to do with an estimated rate and gives no guarantee: a short training uses it crudely,
+# and the largest of these rates it never met at all.
 # Which mistake costs more, to be too hopeful or too careful? Does it depend on the truth?
 #
-# **Exercise 2.** You may burn one single told rate into the receiver. Its *regret* is what it loses to the best thing
-# you could have told, truth by truth. For which is the largest regret smallest? And is the best thing to tell the
-# truth?
+# **Exercise 2.** You may burn one single estimate into the receiver. Its *regret* is what it loses to the best one,
+# true rate by true rate. For which is the largest regret smallest? And is the best estimate the true rate?
 
 # %% tags=["solution"]
-error = told.groupby(["ber", "told"])["error"].mean().unstack()
+error = believed.groupby(["ber", "believed"])["error"].mean().unstack()
 worst = 100 * error.sub(error.min(axis=1), axis=0).max()  # against the best answer to each truth
-lies = (error.idxmin(axis=1) != error.index).sum()
-print(f"tell it {figures.percent(worst.idxmin())}, whatever the truth")
-print(f"a lie beats the truth at {lies} of {len(error)} rates: to a learned decoder, what it is told is one more input")
+wrong = (error.idxmin(axis=1) != error.index).sum()
+print(f"let it believe in {figures.percent(worst.idxmin())}, whatever the true rate")
+print(f"a wrong estimate beats the true rate at {wrong} of {len(error)} rates: a learned decoder takes it as an input")
 worst.rename("largest regret, % of the variance").round(2).to_frame()
 
 # %% [markdown]
@@ -204,14 +221,13 @@ worst.rename("largest regret, % of the variance").round(2).to_frame()
 # other data an arbitrary halving of the classes.) The codec is not touched.
 
 # %%
-fit_images, fit_labels = probes.first_items(data.train, 600 if fast else 5000)
-parity = probes.rehead(model, fit_images, fit_labels % 2)
-tasks = {"which class?": (model.edge, labels), "odd or even?": (parity.edge, labels % 2)}
-both = probes.measure_codecs(model.device, {"live, stage 1": codec}, images, (0.0, 0.01, 0.05), tasks=tasks)
-clean = {f"{name} (uncompressed)": probes.accuracy(each, images, truth) for name, each, truth in
-         (("which class?", model, labels), ("odd or even?", parity, labels % 2))}  # fmt: skip
-curves = both.melt(["system", "ber", "seed"], list(tasks), "task", "accuracy")
-figures.draw_curves(curves, "accuracy", "task", "accuracy, %", clean)
+fit = data.train.first(600 if fast else 5000)
+parity = receivers.rehead(model, fit["image"], fit["label"] % 2)
+questions = {"which class?": (model, test), "odd or even?": (parity, test.with_columns(label=test["label"] % 2))}
+few = [BitErrors(rate) for rate in (0.0, 0.01, 0.05)]
+measured = [sweep([SemanticNN(each, codec, name=name)], split, few) for name, (each, split) in questions.items()]
+clean = {f"{name} (uncompressed)": each.score(split) for name, (each, split) in questions.items()}
+figures.draw_curves(pd.concat(measured), "accuracy", "system", "accuracy, %", clean)
 
 # %% [markdown]
 # Both heads read the *same received feature*. Chance is one in two for the second task and one in the number of classes
@@ -230,9 +246,10 @@ figures.draw_curves(curves, "accuracy", "task", "accuracy, %", clean)
 if interactive:
     from semanticnn_core.panels.channel import FeaturePanel
 
-    shown = FeaturePanel(model, codec, images[:24], ber)
+    shown = FeaturePanel(SemanticNN(model, codec), images[:24], ber)
 else:
-    rows = {f"seed {each}": [probes.send(model, codec, images[1], rate, each) for rate in rates] for each in range(3)}
+    rows = {f"seed {each}": [follow(SemanticNN(model, codec), images[1], rate, each) for rate in rates]
+            for each in range(3)}  # fmt: skip
     shown = figures.draw_grid(rows, data.classes)
 shown
 

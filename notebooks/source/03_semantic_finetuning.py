@@ -32,23 +32,21 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pandas as pd
-import torch
 
-from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.config import BER_GRID, UNCOMPRESSED, CodecTrainConfig
-from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation import sweep
-from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
-from semanticnn_core.tasks import clean_accuracy
+from semanticnn_core.channels import BitErrors
+from semanticnn_core.config import BER_GRID, UNCOMPRESSED, CodecTrainConfig, Slice
+from semanticnn_core.evaluation import publish, sweep, tables
+from semanticnn_core.studies import receivers
+from semanticnn_core.systems import SemanticNN, open_checkpoint
+from semanticnn_core.systems.journey import follow
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
-from semanticnn_core.viz import figures, measured, probes, results
+from semanticnn_core.viz import figures, results
 from semanticnn_core.viz.style import use_style
 
 use_style()
 PAPER_DATA = "cifar100"
-published = load_checkpoint(checkpoint or checkpoint_for(dataset))
+published, data = open_checkpoint(checkpoint, dataset)
 model, shipped = published.model, published.codec
-data = matching(load_dataset(dataset, image_size=model.image_size), published)
 
 # %% [markdown]
 # ## First a codec that only denoises
@@ -63,7 +61,7 @@ first_data = replace(data, train=data.train.take(1200 if fast else None), valida
 second_data = replace(data, train=data.train.take(400 if fast else None), validation=checks)
 first = CodecTrainConfig(epochs=2 if fast else 3, batch_size=16 if fast else 64, learning_rate=3e-3, seed=seed)
 denoised = new_codec(model, first_data, shipped.config, seed)
-history = pretrain_denoising(denoised, model.device, first_data, first)
+history = pretrain_denoising(denoised, model.device_part, first_data, first)
 errors = [row["validation_mse"] for row in history]
 print(f"stage 1: {first.epochs} epochs of {len(first_data.train):,} images, MSE {errors[0]:.3f} to {errors[-1]:.3f}")
 
@@ -100,9 +98,9 @@ figures.draw_history(histories, terms)
 # where it is asked for? And what does $L_\mathrm{div}$ buy? Look at how often each centre is sent:
 
 # %%
-images, labels = probes.first_items(data.test, 500 if fast else 1000)
-shares = {name: probes.symbol_shares(model.device, each, images[:100]) for name, each in
-          {"stage 1": denoised, "α = 0": free, usual: live}.items()}  # fmt: skip
+test = data.test.take(500 if fast else 1000)
+images, three = test.first(None)["image"], {"stage 1": denoised, "α = 0": free, usual: live}
+shares = {name: receivers.symbol_shares(model.device_part, each, images[:100]) for name, each in three.items()}
 figures.draw_occupancy(shares)
 
 # %% [markdown]
@@ -117,20 +115,20 @@ figures.draw_occupancy(shares)
 
 # %%
 codecs = {"live, stage 1": denoised, "live, stage 2": live, "shipped": shipped}
-task, rates = {"accuracy": (model.folded().edge, labels)}, (1e-3, 0.05)
-curves = probes.measure_codecs(model.device, codecs, images, rates, seeds=1, tasks=task, by_image=True)
-print("epochs of the shipped codec:", probes.epochs_in_words(published.about["training"]))
-clean = {"uncompressed": probes.accuracy(model, images, labels)}
+systems = [SemanticNN(model, each, name=name) for name, each in codecs.items()]
+curves = sweep(systems, test, [BitErrors(1e-3), BitErrors(0.05)], seeds=1, by_image=True)
+print("epochs of the shipped codec:", publish.epochs_in_words(published.about["systems"]["semanticnn"]["training"]))
+clean = {"uncompressed": model.score(test)}
 figures.draw_curves(curves, "accuracy", "system", "accuracy, %", clean, bars="sem")
 
 # %% [markdown]
 # What did stage 2 change? Each image is compared with itself, so that easy and hard ones do not blur the difference:
 
 # %%
-for rate, gain in probes.paired_gains(curves, "live, stage 2", "live, stage 1").iterrows():
-    points, error = 100 * gain["accuracy"], gain["mse"]
-    print(f"{figures.percent(rate):>6} errors: accuracy {points['mean']:+.1f} ± {points['sem']:.1f} points, "
-          f"MSE of the feature {error['mean']:+.3f} ± {error['sem']:.3f} (± standard error)")  # fmt: skip
+for name, scale in {"accuracy": 100, "feature_mse": 1}.items():
+    for row in tables.paired(curves, "live, stage 2", "live, stage 1", "image", value=name).itertuples():
+        change, error = scale * row.difference, scale * row.standard_error
+        print(f"{figures.percent(row.ber):>6} errors: {name} {change:+.3g} ± {error:.2g} (± standard error)")
 
 # %% [markdown]
 # Read the two signs. Where accuracy gains while the squared error of the feature *grows*, the codec gives up what the
@@ -142,9 +140,8 @@ for rate, gain in probes.paired_gains(curves, "live, stage 2", "live, stage 1").
 # (dark 1, light 0), red is a bit that flipped. Below, the first bytes as hexadecimal numbers.
 
 # %%
-journeys = [
-    probes.send(model, shipped, image, ber, seed + number, slice_ratio) for number, image in enumerate(images[:8])
-]
+system = SemanticNN(model, shipped, Slice(slice_ratio))
+journeys = [follow(system, image, ber, seed + number) for number, image in enumerate(images[:8])]
 figures.draw_payload(journeys[0], data.classes)
 
 # %% [markdown]
@@ -167,22 +164,23 @@ for rate in (1e-5, 1e-4, 1e-3, 0.01):
 # Some test images; above each, the uncompressed answer and the one after the link (red where the latter is wrong).
 
 # %%
-figures.draw_gallery(journeys, labels[:8].tolist(), data.classes)
+figures.draw_gallery(journeys, test["label"][:8].tolist(), data.classes)
 
 # %% [markdown]
 # **Exercise 2.** Are answers that change the ones of which the network was unsure anyway? Split some test images at the
 # median of the uncompressed confidence and compare how often the two answers differ, over a few channel seeds.
 
 # %% tags=["solution"]
-some, seeds = images[:160], 3
-sureness, answer = model(some).softmax(1).max(1)
-system, unsure = SemanticNN(model, shipped, slice_ratio), sureness <= sureness.median()
-received = torch.stack([system.infer(some, BinarySymmetric(ber, each)).outputs.argmax(1) for each in range(seeds)])
-changed = received != answer  # (seeds, images)
+some = test[:160]
+sureness = model.answer_all(some).softmax(1).amax(1)
+table = sweep([system], some, [BitErrors(ber)], by_image=True)
+changed = 1 - table.pivot(index="seed", columns="image", values="agreement")
+unsure = (sureness <= sureness.median()).numpy()
 for name, chosen in (("sure", ~unsure), ("unsure", unsure)):
-    rates = 100 * changed[:, chosen].float().mean(1)
-    print(f"{name:6} {float(rates.mean()):.1f} ± {float(rates.std()):.1f} % of the answers change")
-print(f"of {int(changed.sum())} answers that change, {int(changed[:, unsure].sum())} belong to the unsure half")
+    rates = 100 * changed.loc[:, chosen].mean(axis=1)
+    print(f"{name:6} {rates.mean():.1f} ± {rates.std():.1f} % of the answers change")
+both = changed.sum().sum(), changed.loc[:, unsure].sum().sum()
+print(f"of {both[0]:.0f} answers that change, {both[1]:.0f} belong to the unsure half")
 
 # %% [markdown]
 # ## Against the released code's scheme
@@ -196,13 +194,13 @@ print(f"of {int(changed.sum())} answers that change, {int(changed[:, unsure].sum
 # accuracies lie below the shipped codec's.)
 
 # %%
-schemes = results.load_schemes(dataset)
+schemes = tables.load_table(dataset, "schemes")
 if schemes is None:
     print(f"No measurements of the schemes are published for {dataset} yet (data/results/{dataset}-schemes.csv).")
 results.draw_schemes(schemes) if schemes is not None else None
 
 # %%
-results.released_table(schemes) if schemes is not None else None
+tables.released_table(schemes) if schemes is not None else None
 
 # %% [markdown]
 # Mind how few pairs there are. With three of them, one true zero in five lies more than two standard errors away; to be
@@ -218,7 +216,7 @@ results.released_table(schemes) if schemes is not None else None
 results.draw_budgets(schemes) if schemes is not None else None
 
 # %%
-results.released_table(schemes, 0.5) if schemes is not None else None
+tables.released_table(schemes, 0.5) if schemes is not None else None
 
 # %% [markdown]
 # ## On the paper's data
@@ -234,15 +232,16 @@ results.released_table(schemes, 0.5) if schemes is not None else None
 # for hours). 400 images are a sample; all their accuracies together may lie two or three points off.
 
 # %%
-table, reported, again = measured.load_measured(PAPER_DATA), measured.load_reported(PAPER_DATA), None
+table, reported, again = tables.load_table(PAPER_DATA), tables.load_table(PAPER_DATA, "reported"), None
 if dataset == PAPER_DATA:
     tested = data.test.take(400 if fast else None)
-    again = sweep(model, shipped, tested, BER_GRID, seeds=3 if fast else 6, name=f"now, {len(tested):,} images")
-    again = pd.concat([pd.DataFrame([{"system": UNCOMPRESSED, "accuracy": clean_accuracy(model, tested)}]), again])
-measured.draw_measured(table, reported, again)
+    now = SemanticNN(model, shipped, name=f"now, {len(tested):,} images")
+    again = sweep([now], tested, [BitErrors(rate) for rate in BER_GRID], seeds=3 if fast else 6)
+    again = pd.concat([pd.DataFrame([{"system": UNCOMPRESSED, "accuracy": model.score(tested)}]), again])
+results.draw_measured(table, reported, again)
 
 # %%
-measured.measured_table(table)
+tables.measured_table(table)
 
 # %% [markdown]
 # Look at the left end of our curve: there are hardly any bit errors, and yet most of what we lose is lost there. It is
@@ -257,7 +256,7 @@ measured.measured_table(table)
 # enlarged). Which of the columns would you quote, and what would you add to it so that nobody is misled?
 
 # %%
-measured.compared_table(table, reported)
+tables.compared_table(table, reported)
 
 # %% [markdown]
 # ## Move it yourself
@@ -271,11 +270,11 @@ measured.compared_table(table, reported)
 if interactive:
     from semanticnn_core.panels.channel import OffloadPanel
 
-    shown = OffloadPanel(model, shipped, images[:24], data.classes, ber, slice_ratio)
+    shown = OffloadPanel(system, images[:24], data.classes, ber)
 else:
     rates = (0.0, 0.01, 0.05, 0.1, 0.2)
-    rows = {f"slice ratio {ratio:g}": [probes.send(model, shipped, images[5], rate, seed, ratio) for rate in rates]
-            for ratio in (1.0, 0.6, 0.3)}  # fmt: skip
+    sliced = {f"slice ratio {ratio:g}": replace(system, slice=Slice(ratio)) for ratio in (1.0, 0.6, 0.3)}
+    rows = {name: [follow(each, images[5], rate, seed) for rate in rates] for name, each in sliced.items()}
     shown = figures.draw_grid(rows, data.classes)
 shown
 

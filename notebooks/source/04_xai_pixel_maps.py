@@ -32,29 +32,30 @@ slice_ratio = 0.5
 import pandas as pd
 import torch
 
-from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation import truth
+from semanticnn_core.channels import Arrival
+from semanticnn_core.config import Slice
+from semanticnn_core.evaluation import tables, truth
+from semanticnn_core.evaluation.sweep import compare_windows
 from semanticnn_core.explain.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.explain.importance import fit_importance
-from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
+from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks import SplitModel
-from semanticnn_core.viz import comparisons, probes, windows
 from semanticnn_core.viz import maps as viz
+from semanticnn_core.viz import windows
 
 # %%
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint or checkpoint_for(dataset))
-model, codec, guide = published.model, published.codec, published.model.folded().edge
-data = matching(load_dataset(dataset, image_size=model.image_size), published)
+published, data = open_checkpoint(checkpoint, dataset)
+model, codec, guide = published.model, published.codec, published.model.folded().edge_part
 fast = profile == "fast"
 steps = 24 if fast else 100
 if not codec.importance.any():  # a codec that never learned what matters learns it here
     fit_importance(codec, model, data.train, 300 if fast else 2000)
 few = data.test.first(4)
 images, labels, masks = few["image"], few["label"], few.get("mask")
-feature = model.device(images)
+feature = model.device_part(images)
 
 # %% [markdown]
 # ## Six ways to ask "why?"
@@ -141,13 +142,12 @@ summary.pivot_table(index="method", columns="metric", values=["mean", "standard_
 # class should collapse at once; **insert** them into an empty feature, and it should rise early.
 
 # %%
-part = data.test.take(10 if fast else 100)
-items = part.__getitems__(list(range(len(part))))
-sent = model.device(items["image"])
+items = data.test.first(10 if fast else 100)
+sent = model.device_part(items["image"])
 swift = [name for name in METHODS if name != "occlusion"]
 ranked = {name: attribute(guide, sent, items["label"], name, steps=steps).scores for name in swift}
 ranked["random"] = torch.rand(ranked[method if method in ranked else swift[0]].shape)
-viz.draw_masking(viz.masking_table(guide, sent, items["label"], ranked, steps=10))
+viz.draw_masking(truth.masking_table(guide, sent, items["label"], ranked, steps=10))
 
 # %% [markdown]
 # A feature with holes is unlike anything the network has seen, and random holes bring it down too. How much faster do
@@ -201,7 +201,7 @@ both = truth.measure_explanations(
     model, checked, [system], ber, methods=(method, "deep_lift"), metrics=("pointing", "inside", "ratio", "gap"),
     steps=steps, seed=seed,
 )  # fmt: skip
-viz.draw_truth(truth.summarize_explanations(comparisons.common_images(both)))
+viz.draw_truth(truth.summarize_explanations(truth.common_images(both)))
 
 # %% [markdown]
 # These were real bytes through a channel with errors, and the same images for both: those that are answered right from
@@ -227,9 +227,9 @@ viz.draw_truth(truth.summarize_explanations(comparisons.common_images(both)))
 # The first half is bold. Here are the maps of the training loss beside careful ones, at the received feature:
 
 # %%
-known = checked.__getitems__(list(range(len(checked))))
-seen, classes = model.device(known["image"]), known["label"]
-received = codec.decompress(codec.compress(seen), 0.0, seen.shape[1:])
+known = checked.first(None)
+seen, classes = model.device_part(known["image"]), known["label"]
+received = codec.decompress(Arrival(codec.compress(seen), ber=0.0), model.feature_shape)
 careful, quick = attribute(guide, received, classes, steps=32).scores, midpoint_attribution(guide, received, classes)
 clean_maps = attribute(guide, seen[:2], classes[:2], steps=32).scores
 received_maps = {
@@ -242,7 +242,7 @@ viz.draw_maps(known["image"][:2], received_maps, known.get("mask"))
 # %%
 blocks = [torch.nn.functional.avg_pool2d(each.clamp_min(0), 4) for each in (careful, quick)]
 for name, pair in {"pixel by pixel": (careful, quick), "4 × 4 blocks of positive scores": blocks}.items():
-    own, other = comparisons.map_likeness(*pair)
+    own, other = truth.map_likeness(*pair)
     print(f"one point and 32 correlate, {name}: {own:.2f} (with another image's map: {other:.2f})")
 
 # %% [markdown]
@@ -254,7 +254,7 @@ for name, pair in {"pixel by pixel": (careful, quick), "4 × 4 blocks of positiv
 # error over the trainings).
 
 # %%
-explained, accuracies = viz.load_explanations(dataset), viz.load_explanations(dataset, "xai")
+explained, accuracies = (tables.load_table(dataset, kind) for kind in ("explanations", "xai"))
 if explained is None or accuracies is None:
     print(f"Not all trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-*.csv).")
 viz.draw_truth(explained) if explained is not None else None
@@ -263,7 +263,7 @@ viz.draw_truth(explained) if explained is not None else None
 # Then the accuracy, as differences to training without the term, seed by seed:
 
 # %%
-comparisons.gamma_table(accuracies) if accuracies is not None else None
+tables.gamma_table(accuracies) if accuracies is not None else None
 
 # %% [markdown]
 # Think about the second term once more. It is smallest when *every* pixel speaks for the class, background included.
@@ -298,18 +298,20 @@ windows.draw_device_map(codec, images[:3], feature[:3], wanted[:3], masks)
 
 # %%
 for window in ("center", "importance"):
-    print(f"{window:10} {codec.payload_bytes(model.feature_shape, slice_ratio, window)} bytes at ratio {slice_ratio:g}")
+    size = codec.payload_bytes(model.feature_shape, Slice(slice_ratio, window))
+    print(f"{window:10} {size} bytes at ratio {slice_ratio:g}")
 
 # %% [markdown]
 # **Exercise 3.** How often does the place arrive wrong, with and without that code? Try error rates of 1, 5 and 10 %.
 
 # %% tags=["solution"]
-from semanticnn_core.channels import BinarySymmetric
+from semanticnn_core.channels import BinarySymmetric, Payload
 from semanticnn_core.codec.reed_muller import protect, recover
 
-place = torch.arange(32).repeat(1000)
+number = torch.arange(32).repeat(1000)
 for rate in (0.01, 0.05, 0.1):
-    wrong = float((recover(BinarySymmetric(rate, seed)(protect(place))) != place).double().mean())
+    arrived = BinarySymmetric(rate, seed)(Payload(protect(number))).payload.data
+    wrong = float((recover(arrived) != number).double().mean())
     five, sixteen = (1 - (1 - rate) ** bits for bits in (5, 16))
     print(f"at {rate:.0%}: coded {wrong:.2%}, five bare bits {five:.0%}, a bare number of two bytes {sixteen:.0%}")
 
@@ -319,9 +321,9 @@ for rate in (0.01, 0.05, 0.1):
 
 # %%
 ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
-judged = probes.first_items(data.test, 150 if fast else 1000)
-compared = comparisons.compare_windows(model, codec, *judged, ratios, 0.01, seed)
-windows.draw_windows(compared, probes.accuracy(model, *judged))
+judged = data.test.take(150 if fast else 1000)
+compared = compare_windows(model, codec, judged, ratios, 0.01, seed)
+windows.draw_windows(compared, model.score(judged))
 
 # %% [markdown]
 # At 1 all three send everything. Below it, a gain of more than twice its bar is what knowing where to look is worth.
@@ -333,7 +335,7 @@ windows.draw_windows(compared, probes.accuracy(model, *judged))
 
 # %% tags=["solution"]
 for window in windows.WINDOWS if "mask" in known else ():
-    boxes = windows.window_boxes(codec, seen, slice_ratio, window).tolist()
+    boxes = windows.window_boxes(codec, seen, Slice(slice_ratio, window)).tolist()
     kept = torch.tensor([windows.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
     most = float((kept > 0.9).double().mean())
     print(f"{window:10} keeps {float(kept.mean()):.0%} of the digit, nine tenths or more in {most:.0%} of the images")
@@ -352,7 +354,7 @@ if interactive:
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
 else:
     shown = windows.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)
-    size, whole = (codec.payload_bytes(model.feature_shape, ratio) for ratio in (slice_ratio / 2, 1.0))
+    size, whole = (codec.payload_bytes(model.feature_shape, Slice(ratio)) for ratio in (slice_ratio / 2, 1.0))
     print(f"{size} of {whole} bytes, and two more for a window that is not in the middle")
 shown
 

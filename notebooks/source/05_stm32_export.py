@@ -35,29 +35,30 @@ from dataclasses import replace
 
 import pandas as pd
 
-from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation.sweep import sweep_systems
+from semanticnn_core.channels import BitErrors
+from semanticnn_core.config import Slice
+from semanticnn_core.evaluation import sweep
 from semanticnn_core.files import in_checkout
 from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
 from semanticnn_core.stm32.check import check_project
 from semanticnn_core.stm32.emulator import Emulator
-from semanticnn_core.stm32.estimates import Assumptions, estimate
 from semanticnn_core.stm32.project import memory_map, write_project
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.systems import SemanticNN, checkpoint_for, load_checkpoint, matching
-from semanticnn_core.viz import figures, probes
+from semanticnn_core.studies.estimates import Assumptions, estimate
+from semanticnn_core.systems import SemanticNN, open_checkpoint
+from semanticnn_core.systems.journey import follow
+from semanticnn_core.viz import figures
 from semanticnn_core.viz import firmware as viz
 
 # %%
 from semanticnn_core.viz.style import use_style
 
 use_style()
-published = load_checkpoint(checkpoint or checkpoint_for(dataset))
+published, data = open_checkpoint(checkpoint, dataset)
 model, codec = published.model, published.codec
-data = matching(load_dataset(dataset, image_size=model.image_size), published)
 fast = profile == "fast"
 images = data.test.first(100 if fast else 1000)["image"]
 
@@ -102,7 +103,7 @@ viz.draw_rounding(model, codec, encoder, images[:3])
 viz.draw_margins(model, codec, encoder, images)
 
 # %%
-symbols, exact = encoder(images), codec.quantizer.assign(codec.encoder(model.device(images)))
+symbols, exact = encoder(images), codec.quantizer.assign(codec.encoder(model.device_part(images)))
 apart = (symbols - exact).abs()
 print(f"{float((apart == 0).double().mean()):.2%} of {apart.numel():,} symbols are the same; ", end="")
 print(f"{int((apart == 1).sum()):,} differ by one step, {int((apart > 1).sum())} by more")
@@ -133,7 +134,7 @@ viz.c_function("send_pixel")
 # and nothing is kept that is not needed again.
 
 # %%
-firmware = Firmware(encoder, codec, model.feature_shape, slice_ratio, window)
+firmware = Firmware(encoder, codec, model.feature_shape, Slice(slice_ratio, window))
 memory = memory_map(firmware)
 image_bytes = 3 * model.image_size**2
 most = image_bytes + encoder.stem.weight.shape[0] * (model.image_size // 2) ** 2  # the first layer's in and out
@@ -177,8 +178,9 @@ print(f"{result['stack_bytes']:,} bytes, flash {result['flash_bytes']:,}, {resul
 # %%
 emulator = Emulator(build(project, zig()))
 judged = data.test.take(300 if fast else None)
-systems = [SemanticNN(model, codec, slice_ratio, "floats", window), IntegerSemanticNN(model, firmware, "integers")]
-accuracy = sweep_systems(systems, model, judged, (0, 0.01, 0.05))
+integers = IntegerSemanticNN.of(model, firmware, "integers")
+links = [BitErrors(rate) for rate in (0, 0.01, 0.05)]
+accuracy = sweep([SemanticNN(model, codec, firmware.slice, "floats"), integers], judged, links)
 table = accuracy.pivot_table(index=["ber", "seed"], columns="system", values="accuracy")
 table["difference"] = table["integers"] - table["floats"]
 (100 * table.groupby("ber").agg(["mean", "std"])).round(2)
@@ -188,13 +190,14 @@ table["difference"] = table["integers"] - table["floats"]
 # the firmware's own bytes: every move runs the program in the emulator again.
 
 # %%
+emulated = replace(integers, encode=emulator.run)
 if interactive:
     from semanticnn_core.panels.channel import OffloadPanel
 
-    shown = OffloadPanel(model, codec, images[:24], data.classes, ber, slice_ratio, window, emulator.run)
+    shown = OffloadPanel(emulated, images[:24], data.classes, ber, fixed=True)
 else:
-    rates, way = (0.0, 0.01, 0.05, 0.1, 0.2), (slice_ratio, window, emulator.run)
-    rows = {f"image {number}": [probes.send(model, codec, images[number], rate, seed, *way) for rate in rates]
+    rates = (0.0, 0.01, 0.05, 0.1, 0.2)
+    rows = {f"image {number}": [follow(emulated, images[number], rate, seed) for rate in rates]
             for number in (5, 7, 8)}  # fmt: skip
     shown = figures.draw_grid(rows, data.classes)
 shown
@@ -215,12 +218,12 @@ viz.draw_profile(profiles, encoder.macs)
 
 # %% tags=["solution"]
 costs = {}
-for ratio, place in ((1.0, "center"), (0.5, "center"), (0.5, "importance")):
-    other = replace(firmware, slice_ratio=ratio, window=place)
+for ratio, where in ((1.0, "center"), (0.5, "center"), (0.5, "importance")):
+    other = replace(firmware, slice=Slice(ratio, where))
     write_project(other, project.with_name("exercise"), model, images[:1], force=True)
     sliced = Emulator(build(project.with_name("exercise"), zig()))
     found = other.payload_bytes, sliced.profile(images[0]).instructions, sliced.ram_bytes
-    costs[f"{place}, {ratio:g}"] = dict(zip(("bytes", "instructions", "RAM"), found, strict=True))
+    costs[f"{where}, {ratio:g}"] = dict(zip(("bytes", "instructions", "RAM"), found, strict=True))
 pd.DataFrame(costs).T
 
 # %% [markdown]

@@ -1,5 +1,6 @@
 """Channels that flip bits of a payload."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 
@@ -67,11 +68,17 @@ class BitErrors:
 
     @property
     def settings(self) -> dict[str, object]:
-        return {"ber": self.ber}
+        return {"ber": float(self.ber)}
 
     def channel(self, seed: int) -> BinarySymmetric:
-        """Return the channel of a seed; the receiver knows its rate."""
-        return BinarySymmetric(self.ber, seed)
+        """Return the channel of a seed; the receiver knows its rate. Each rate has draws of its own."""
+        return BinarySymmetric(self.ber, derived_seed(seed, float(self.ber)))
+
+
+def derived_seed(seed: int, *keys: object) -> int:
+    """Return a seed that depends on a seed and keys, so that what differs in one of them is drawn independently."""
+    digest = hashlib.blake2b(repr((int(seed), *keys)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1  # generators take 63 bits
 
 
 def random_ber(low: float, high: float, count: int, draws: Draws) -> Tensor:

@@ -120,10 +120,21 @@ class SoftQuantizer(nn.Module):
         self.prior.lerp_(_shared(share), momentum)
 
 
+class _Shared(torch.autograd.Function):
+    """The mean of a statistic over the processes that share a batch; its gradient is the mean of theirs."""
+
+    @staticmethod
+    def forward(context: object, mean: Tensor) -> Tensor:
+        total = mean.clone()
+        torch.distributed.all_reduce(total)
+        return total / torch.distributed.get_world_size()
+
+    @staticmethod
+    def backward(context: object, gradient: Tensor) -> Tensor:
+        return _Shared.forward(context, gradient)
+
+
 def _shared(mean: Tensor) -> Tensor:
     """Average a statistic of a batch over the processes that share it, with gradient."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return mean
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(mean) / torch.distributed.get_world_size()
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return _Shared.apply(mean) if together else mean

@@ -32,6 +32,11 @@ class Windows:
     slice: Slice
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the whole code."""
+        return self.height, self.width
+
+    @property
     def rows(self) -> int:
         """Rows that are sent."""
         return sliced_length(self.height, self.slice.ratio)

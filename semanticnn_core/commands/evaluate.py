@@ -1,11 +1,21 @@
 """`semanticnn evaluate`: a checkpoint, measured."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from semanticnn_core.commands.shared import this_command
-from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Settings, Slice, Window, setting
+from semanticnn_core.config import (
+    BER_GRID,
+    DEFAULT_CHECKPOINT,
+    POSITIVE,
+    UNCOMPRESSED,
+    Settings,
+    Slice,
+    Window,
+    setting,
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Evaluate(Settings):
     """Data set to test on; the one it was trained on when left out."""
     ber: tuple[float, ...] = setting(BER_GRID, 0, 0.5)
     """Bit error rates, fractions in [0, 0.5]."""
-    slice_ratio: tuple[float, ...] = setting((1.0,), 1e-9, 1)
+    slice_ratio: tuple[float, ...] = setting((1.0,), POSITIVE, 1)
     """Shares of the code that are sent, in (0, 1]."""
     window: Window = "center"
     """Where that part lies: in the middle, or where the device's table of importance (or energy) says."""
@@ -43,17 +53,30 @@ class Evaluate(Settings):
                 raise ValueError(f"{name} needs at least one value")
         if not self.name or self.name == UNCOMPRESSED:
             raise ValueError(f"name must be one of its own and not {UNCOMPRESSED!r}, got {self.name!r}")
+        if self.out is not None and self.out.suffix != ".csv":
+            raise ValueError(f"out must be a .csv file, got {self.out}")
 
     def __call__(self) -> None:
         from semanticnn_core.channels import BitErrors
         from semanticnn_core.evaluation import byte_counts, summarize, sweep
+        from semanticnn_core.evaluation.doctor import network_finding
         from semanticnn_core.evaluation.publish import add_results, check_results, sizes_in_words
+        from semanticnn_core.evaluation.tables import read_table
+        from semanticnn_core.files import claim
         from semanticnn_core.systems import SemanticNN, open_checkpoint
 
+        if self.out is not None:
+            claim(self.out.parent, lambda path: True, "semanticnn evaluate", ())
+            if self.out.exists():
+                read_table(self.out)  # refuses what is no table of ours
         checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
-        model, codec = checkpoint.model, checkpoint.system(self.system)
+        model, codec = checkpoint.model.folded(), checkpoint.system(self.system)
         test = data.test.take(self.limit)
-        clean = model.score(test)
+        answers = model.answer_all(test)
+        clean = model.task.score(answers, test.columns)
+        network = network_finding(model.task, answers, test.columns)
+        if network.level != "ok":
+            print(network, file=sys.stderr)
         if self.out is not None:
             check_results(self.out, clean, len(test))
         slices = [Slice(ratio, self.window) for ratio in self.slice_ratio]
@@ -65,7 +88,7 @@ class Evaluate(Settings):
             commands = [*checkpoint.about.get("commands", []), *own.get("commands", []), this_command()]
             add_results(self.out, table, clean, len(test), sizes["image_bytes"], commands)
         if self.json:
-            keys = ["ber", "slice_ratio", "window", "seed", "accuracy", "agreement", "feature_mse", "bytes"]
+            keys = [name for name in table if name not in ("system", "share_sent")]
             print(json.dumps({"clean_accuracy": clean, **sizes, "results": table[keys].to_dict("records")}))
             return
         print(f"uncompressed: {clean:.2%} of {len(test)} test images")

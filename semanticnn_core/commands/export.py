@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, Slice, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT, POSITIVE, Settings, Slice, setting
 
 VECTORS = 4
 """Test images that travel with a project."""
@@ -22,7 +22,7 @@ class Export(Settings):
     """Checkpoint folder or name."""
     system: str = "semanticnn"
     """Which of the checkpoint's systems."""
-    slice_ratio: float = setting(1.0, 1e-9, 1)
+    slice_ratio: float = setting(1.0, POSITIVE, 1)
     """Share of the code that is sent, in (0, 1]."""
     window: Literal["center", "importance"] = "center"
     """Where that part lies: in the middle, or where the device's table of importance says."""
@@ -40,12 +40,18 @@ class Export(Settings):
     """Where data sets and checkpoints lie."""
 
     def __call__(self) -> None:
+        from semanticnn_core.files import claim
+        from semanticnn_core.stm32.build import toolchains
         from semanticnn_core.stm32.check import check_project
-        from semanticnn_core.stm32.project import write_project
+        from semanticnn_core.stm32.project import check_place, write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
         from semanticnn_core.systems import open_checkpoint
 
+        claim(self.out.parent, lambda path: True, "semanticnn export", ())
+        check_place(self.out, self.force)
+        if self.check:
+            toolchains()  # refuses to check without a compiler
         checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
         model, codec = checkpoint.model, checkpoint.system(self.system)
         calibration = data.train.first(CALIBRATION_IMAGES)["image"]

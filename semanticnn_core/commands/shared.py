@@ -1,9 +1,15 @@
 """What several commands need."""
 
+import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
+
+if TYPE_CHECKING:
+    from semanticnn_core.datasets import ImageDataset
 
 _arguments: list[str] = []
 
@@ -23,6 +29,39 @@ def this_command() -> str:
         elif option not in ("--data-root", "--resume"):
             kept.append(word)
     return shlex.join(["semanticnn", *kept])
+
+
+def checkpoint_folder(out: Path, what: str, *systems: str) -> Path:
+    """Return a folder to publish a checkpoint in; refuse one with such files that are not a checkpoint's."""
+    from semanticnn_core.files import claim
+
+    names = (
+        "base.safetensors",
+        "config.json",
+        "README.md",
+        "results.csv",
+        *(f"{each}.safetensors" for each in systems),
+    )
+    return claim(out, lambda path: _is_checkpoint(path.parent), what, names)
+
+
+def surveyed(data: "ImageDataset") -> str:
+    """Say what a data set holds before anything is trained on it, refuse damaged images; returns its fingerprint."""
+    from semanticnn_core.datasets import survey
+    from semanticnn_core.training.loop import is_main_process
+
+    summary = survey(data)
+    if is_main_process():
+        print(summary.describe(), file=sys.stderr, flush=True)
+    summary.refuse_damaged()
+    return summary.fingerprint
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    try:
+        return "base" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def state_folder(out: Path, stage: str) -> Path:

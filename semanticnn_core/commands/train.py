@@ -1,14 +1,16 @@
 """`semanticnn train`: a codec for a task network, trained, measured and published."""
 
 import shutil
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semanticnn_core.commands.shared import state_folder, this_command
+from semanticnn_core.commands.shared import checkpoint_folder, state_folder, surveyed, this_command
 from semanticnn_core.config import (
     BER_GRID,
     DEFAULT_CHECKPOINT,
+    POSITIVE,
     WHOLE,
     CodecConfig,
     CodecTrainConfig,
@@ -44,7 +46,7 @@ class Train(Settings):
     """Settings of stage 1, the denoising autoencoder."""
     stage2: CodecTrainConfig = field(default_factory=lambda: CodecTrainConfig(epochs=10))
     """Settings of stage 2, task-oriented."""
-    slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), 1e-9, 1)
+    slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), POSITIVE, 1)
     """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
     finetune: bool = False
     """Start from the checkpoint's own codec and run stage 2 alone; the codec options are then the checkpoint's."""
@@ -62,6 +64,8 @@ class Train(Settings):
     def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
+        if 1 in self.slices:
+            raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
     def __call__(self) -> None:
         from semanticnn_core.systems import open_checkpoint
@@ -69,22 +73,47 @@ class Train(Settings):
 
         base, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
         data = data.take(self.limit)
-        out = (self.out or Path("runs/checkpoints") / base.name).expanduser()
-        codec = self._trained(base, data, out)
+        out = checkpoint_folder(self.out or Path("runs/checkpoints") / base.name, "train", self.system)
+        start = base.system(self.system) if self.finetune else None
+        facts = {"data": surveyed(data)}
+        if is_main_process():
+            print(self._costs(base), file=sys.stderr, flush=True)
+        codec = self._trained(base, start, data, out, facts)
         if is_main_process():
             self._publish(base, data, codec, out)
 
-    def _trained(self, base: "Checkpoint", data: "ImageDataset", out: Path) -> "SemanticCodec":
+    def _config(self, base: "Checkpoint") -> CodecConfig:
+        """Return the settings of the codec, fitted to the network's feature."""
+        if self.finetune:
+            return base.system(self.system).config
+        model = base.model
+        return replace(self.codec, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+
+    def _costs(self, base: "Checkpoint") -> str:
+        """Say what a device will need, or why none can run this codec."""
+        from semanticnn_core.stm32.project import expected_costs
+        from semanticnn_core.stm32.quantize import ExportError
+
+        try:
+            costs = expected_costs(base.model, self._config(base))
+        except ExportError as error:
+            return f"no firmware can be made of this codec: {error}"
+        return "on a device: {payload_bytes:,} bytes an image, {ram_bytes:,} of RAM, {flash_bytes:,} of tables".format(
+            **costs
+        )
+
+    def _trained(
+        self, base: "Checkpoint", codec: "SemanticCodec | None", data: "ImageDataset", out: Path, facts: dict[str, str]
+    ) -> "SemanticCodec":
         from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
         from semanticnn_core.training.loop import Run
 
         model = base.model
-        run = Run(resume=self.resume, tracker=self.tracker)
-        if self.finetune:
-            codec = base.system(self.system).train().requires_grad_()
+        run = Run(resume=self.resume, facts=facts, tracker=self.tracker)
+        if codec is not None:
+            codec.train().requires_grad_()
         else:
-            shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
-            codec = new_codec(model, data, replace(self.codec, **shape), self.stage1.seed)
+            codec = new_codec(model, data, self._config(base), self.stage1.seed)
             if not self.resume:  # or stage 2 could go on from the one of an earlier training
                 shutil.rmtree(state_folder(out, f"{self.system}-stage2"), ignore_errors=True)
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
@@ -133,5 +162,6 @@ class Train(Settings):
         from semanticnn_core.systems import SemanticNN
 
         slices = [WHOLE, *(Slice(ratio, window) for window in ("center", "importance") for ratio in self.slices)]
-        systems = [SemanticNN(base.model, codec, each, self.system) for each in slices]
+        model = base.model.folded()
+        systems = [SemanticNN(model, codec, each, self.system) for each in slices]
         return sweep(systems, data.test, [BitErrors(ber) for ber in MEASURED_BERS])

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.commands.shared import state_folder, this_command
+from semanticnn_core.commands.shared import checkpoint_folder, state_folder, surveyed, this_command
 from semanticnn_core.config import BaseTrainConfig, Settings, setting
 
 
@@ -60,8 +60,10 @@ class TrainBase(Settings):
             model = earlier.model.requires_grad_().with_classes(len(data.classes))
         else:
             model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained)
-        out = (self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}").expanduser()
-        run = Run("task network", state_folder(out, "base"), self.resume, tracker=self.tracker)
+        out = self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}"
+        out = checkpoint_folder(out, "train-base")
+        facts = {"data": surveyed(data)}
+        run = Run("task network", state_folder(out, "base"), self.resume, facts, tracker=self.tracker)
         history = train_task_network(model, data, self.training, run)
         if not is_main_process():
             return

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -62,28 +63,55 @@ def add_results(
 
 def write_readme(folder: Path) -> None:
     """Write a checkpoint folder's README.md from its config.json and results.csv."""
+    page = checkpoint_page(folder)
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def checkpoint_page(folder: Path) -> str:
+    """Return the page of a checkpoint folder: what it is, what was measured, and the commands that made it."""
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     base, systems = about["base"], about.get("systems", {})
     clean = about.get("results", {}).get("clean_accuracy")
-    measured = "not measured" if clean is None else f"**{clean:.2%}** (weights in half precision)"
+    accuracy = "not measured" if clean is None else f"**{clean:.2%}** (weights in half precision)"
+    commands = [*about.get("commands", []), *(each for one in systems.values() for each in one.get("commands", []))]
     lines = [
         f"# {folder.name}",
         "",
         f"{base['model']} for {base['classes']} classes at {base['image_size']} px, cut after the {base['cut']}, "
         f"trained on {about.get('dataset', 'unknown data')}.",
-        f"Uncompressed accuracy on the test split: {measured}.",
+        f"Uncompressed accuracy on the test split: {accuracy}.",
         "",
+        *results_in_words(folder, systems),
+        *("Made by:", "", "```", *commands, "```", ""),
     ]
-    table = pd.read_csv(folder / RESULTS) if (folder / RESULTS).exists() else None
-    commands = list(about.get("commands", []))
+    return "\n".join(lines)
+
+
+def results_in_words(folder: Path, systems: Mapping[str, dict], heading: str = "##") -> list[str]:
+    """Return the lines that show a checkpoint's results.csv: tables of each of its systems, by name."""
+    if not (folder / RESULTS).exists():
+        return []
+    table, lines = pd.read_csv(folder / RESULTS), []
     for name, system in systems.items():
-        rows = None if table is None else table[table["system"] == name]
-        if rows is not None and len(rows):
-            lines += [*([f"## {name}", ""] if len(systems) > 1 else []), *_table(rows, system.get("results", {}))]
-        commands += system.get("commands", [])
-    lines += ["Made by:", "", "```", *commands, "```", ""]
-    with replacing(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
+        if len(rows := table[table["system"] == name]):
+            lines += [f"{heading} {name}", ""] * (len(systems) > 1) + _table(rows, system.get("results", {}))
+    return lines
+
+
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `summarize` of a sweep, with the bounds of an interval where the sweep has them."""
+    shown, keys = summarize(table), ["system", "ber", "slice_ratio", "window"]
+    bounds = [name for name in ("accuracy_low", "accuracy_high") if name in table and name not in shown]
+    return shown.merge(table.groupby(keys, as_index=False)[bounds].mean()) if bounds else shown
+
+
+def accuracy_in_words(row: Any, decimals: int = 2) -> str:
+    """Say the accuracy of a row of `measured`: with its interval, or else with its standard deviation."""
+    low, high = getattr(row, "accuracy_low", None), getattr(row, "accuracy_high", None)
+    if low is not None and high is not None:
+        return f"{row.accuracy:.{decimals}%} ({100 * low:.{decimals}f}–{100 * high:.{decimals}f})"
+    return f"{row.accuracy:.{decimals}%} ± {row.accuracy_std:.{decimals}%}"
 
 
 def _table(table: pd.DataFrame, results: dict) -> list[str]:
@@ -92,12 +120,12 @@ def _table(table: pd.DataFrame, results: dict) -> list[str]:
         "| bit error rate | accuracy | agreement with uncompressed | bytes sent |",
         "|---|---|---|---|",
     ]
-    for row in summarize(table[whole]).itertuples():
-        accuracy = f"{row.accuracy:.2%} ± {row.accuracy_std:.2%}"
-        lines.append(f"| {row.ber:.2%} | {accuracy} | {row.agreement:.2%} | {row.bytes:.0f} |")
+    for row in measured(table[whole]).itertuples():
+        lines.append(f"| {row.ber:.2%} | {accuracy_in_words(row)} | {row.agreement:.2%} | {row.bytes:.0f} |")
+    spread = "(interval)" if "accuracy_low" in table else "± standard deviation"
     lines += [
         "",
-        f"Test split, mean ± standard deviation over {seeds} channel seeds.",
+        f"Test split, mean {spread} over {seeds} channel seeds.",
         *([sizes_in_words(results)] if results else []),
         "",
     ]

@@ -1,10 +1,12 @@
 """Systems × links × channel seeds, as one tidy table. A batch is sent once, then crosses every channel."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import get_args
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from semanticnn_core.channels.base import Link
@@ -16,6 +18,9 @@ from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
+
+BATCH = 64
+"""Images that cross together: more do not fit a CPU's cache, and take half as long again."""
 
 
 def sweep(
@@ -30,7 +35,8 @@ def sweep(
 
     Columns: system, the link's settings (ber), the system's settings (slice_ratio, window, share_sent), seed, the
     task's metric (accuracy), agreement: the same metric against what the uncompressed network answers, feature_mse
-    where a feature is sent, bytes: the mean that left for an image.
+    where a feature is sent, bytes: the mean that left for an image; and accuracy_low, accuracy_high: the 95 % interval
+    of the mean over the seeds, by bootstrap over images and seeds, the same in all rows of a point.
     seeds: how many, or which. The same seed gives all systems of one payload length the same errors.
     by_image: one row an image instead, with its number in the column image; for tasks whose score is a mean.
     map: measures the systems; any function like Python's own.
@@ -53,7 +59,7 @@ def measure(
     outputs, errors, clean, sent = [[] for _ in points], [[] for _ in points], [], []
     bar = tqdm(total=len(split) * len(points), desc=system.name, unit="img", leave=False, disable=None)
     with evaluating(model), bar:
-        for index, batch in split.batches(device=device):
+        for index, batch in split.batches(BATCH, device):
             payload = system.send(batch["image"])
             sent.append(payload.length)
             feature = payload.local.get("feature")
@@ -66,9 +72,12 @@ def measure(
                 bar.update(len(index))
     clean = model.task.answers(joined(clean))
     rows = []
-    sent = torch.cat(sent).double()
-    for (link, seed, _), parts, error in zip(points, outputs, errors, strict=True):
-        answered, task = joined(parts), model.task
+    sent, task = torch.cat(sent).double(), model.task
+    answers = [joined(parts) for parts in outputs]
+    right = [task.per_image(each, split.columns) for each in answers]
+    spans = [interval(right[start : start + len(seeds)]) for start in range(0, len(right), len(seeds))]
+    for number, ((link, seed, _), answered, error) in enumerate(zip(points, answers, errors, strict=True)):
+        low, high = spans[number // len(seeds)]
         keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
         error = torch.cat(error).double() if error else torch.full((len(split),), torch.nan)
         if by_image:
@@ -78,8 +87,24 @@ def measure(
         else:
             scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
             rest = {"feature_mse": float(error.mean()), "bytes": float(sent.mean())}
+            rest |= {f"{task.metric}_low": low, f"{task.metric}_high": high}
         rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
     return pd.concat(rows, ignore_index=True)
+
+
+def interval(values: Sequence[Tensor | None], draws: int = 1000) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over seeds and images, by bootstrap over both; NaN where there are no values.
+
+    values: for each channel seed the values of all images (N,). Seeds share the images, so both are drawn anew.
+    """
+    if values[0] is None:
+        return math.nan, math.nan
+    table, generator = torch.stack(list(values)).double(), torch.Generator().manual_seed(0)  # (seeds, N)
+    seeds = torch.randint(len(table), (draws, len(table)), generator=generator)
+    images = torch.randint(table.shape[1], (draws, table.shape[1]), generator=generator)
+    means = [float(table[rows].mean(0)[columns].mean()) for rows, columns in zip(seeds, images, strict=True)]
+    low, high = torch.tensor(means).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
 
 
 def summarize(
@@ -88,6 +113,7 @@ def summarize(
     """Return mean and standard deviation over the seeds of the metric, with agreement, feature_mse and bytes."""
     return table.groupby(list(by), as_index=False).agg(
         **{metric: (metric, "mean"), f"{metric}_std": (metric, "std")},
+        **{name: (name, "first") for name in (f"{metric}_low", f"{metric}_high") if name in table},
         agreement=("agreement", "mean"),
         feature_mse=("feature_mse", "mean"),
         bytes=("bytes", "mean"),

@@ -1,11 +1,13 @@
-"""What the edge network looks at: attribution maps of a feature, by captum, and the differentiable one of equation 3.
+"""What the edge network looks at: attribution maps of a feature, and the differentiable one of equation 3.
 
 All maps explain one class's logit at a feature (B, C, H, W). A *pixel* map sums over the channels, a *channel* map
-over the pixels. The network that explains, the guide, is the edge network itself unless another is given.
+over the pixels. The network that explains, the guide, is the edge network itself unless another is given. Captum
+computes the maps, but for DeepLIFT's, see `deep_lift`.
 """
 
 import copy
-import warnings
+import math
+import numbers
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,12 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from semanticnn_core.explain.deep_lift import deep_lift
+from semanticnn_core.tasks.split import evaluating
+
 Level = Literal["pixel", "channel"]
 METHODS = ("integrated_gradients", "gradient_shap", "input_x_gradient", "saliency", "occlusion", "deep_lift")
 COMPLETE = ("integrated_gradients", "gradient_shap", "deep_lift")
 """Methods whose scores should sum to the logit's rise from the zero feature to this one."""
 PATCH = 4
-"""Pixels occluded together, in each direction; the window moves by half of it."""
+"""Pixels occluded together, in each direction; the window moves by half of it. A smaller feature is one patch."""
 
 
 @dataclass(frozen=True)
@@ -47,36 +52,54 @@ def attribute(
 ) -> Attribution:
     """Explain a class's logit at features (B, C, H, W) against the zero feature.
 
-    guide: maps features to logits (B, classes), in evaluation mode; the edge network itself or another.
+    guide: maps features to logits (B, classes), and is explained in evaluation mode; the edge itself or another.
     target: class of each sample (B,), or one for all; the guide's own answer when left out.
     method: `integrated_gradients` (midpoint rule, `steps` points), `gradient_shap` (`steps` noisy points),
     `input_x_gradient`, `saliency` (absolute gradient), `occlusion` (4×4 pixels, or a channel, set to zero) or
-    `deep_lift`.
+    `deep_lift` (guides of linear and elementwise calls and max pooling).
     internal_batch_size: features that pass the guide at a time, which bounds the memory.
-    Raises ValueError on an unknown method or level, a class out of range, and features the guide cannot take.
+    Gradients are taken also within `no_grad` and `inference_mode`, and halves are explained in single precision.
+    Raises ValueError on an unknown method or level, a class out of range, features the guide cannot take, guides that
+    `deep_lift` does not fit, and scores that are not finite.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if level not in ("pixel", "channel"):
         raise ValueError(f"level must be 'pixel' or 'channel', got {level!r}")
     fewest = 2 if method == "integrated_gradients" else 1  # captum's own least; one point: `midpoint_attribution`
-    for name, value, least in (("steps", steps, fewest), ("internal_batch_size", internal_batch_size, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-    feature = feature.detach()
-    logits = _logits(guide, feature, internal_batch_size)
-    target = _target(target, logits)
-    explain = _EXPLAINERS[method](guide, level, steps, internal_batch_size)
-    rows = max(1, internal_batch_size // (2 if method == "deep_lift" else 1))
-    with _seeded(seed, feature) if method == "gradient_shap" else nullcontext():
-        parts = [explain(*part).detach() for part in zip(feature.split(rows), target.split(rows), strict=True)]
+    steps = _whole("steps", steps, fewest)
+    rows, seed = _whole("internal_batch_size", internal_batch_size, 1), _whole("seed", seed, 0, 2**32 - 1)
+    if feature.dim() != 4 or not feature.numel():
+        raise ValueError(f"features must have the shape (B, C, H, W) and not be empty, got {tuple(feature.shape)}")
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(feature.device.type, enabled=False),
+        evaluating(guide),
+    ):
+        guide, feature = _differentiable(guide, feature)
+        logits = _logits(guide, feature, rows)
+        target = _target(target, logits)
+        explain = _EXPLAINERS[method](guide, level, steps, rows)
+        with _seeded(seed, feature) if method == "gradient_shap" else nullcontext():
+            try:
+                parts = [explain(*part).detach() for part in zip(feature.split(rows), target.split(rows), strict=True)]
+            except RuntimeError as error:
+                raise ValueError(f"{method} cannot explain this guide: {error}") from error
+        at_zero = _logits(guide, torch.zeros_like(feature[:1]), rows)[0]
     scores = torch.cat(parts).sum(1 if level == "pixel" else (2, 3))
-    gap = None
-    if method in COMPLETE:
-        at_zero = _logits(guide, torch.zeros_like(feature[:1]), internal_batch_size)[0]
-        rise = logits.gather(1, target[:, None])[:, 0] - at_zero[target]
-        gap = (scores.flatten(1).sum(1) - rise).abs() / rise.abs().clamp_min(1e-6)
-    return Attribution(scores, target, gap)
+    if not scores.isfinite().all():
+        raise ValueError(f"{method} gives scores that are not finite: look for NaN in the features and in the guide")
+    if method not in COMPLETE:
+        return Attribution(scores, target, None)
+    rise = logits.gather(1, target[:, None])[:, 0] - at_zero[target]
+    gap = (scores.flatten(1).sum(1) - rise).abs()
+    if method == "deep_lift" and (gap > 0.01 * scores.flatten(1).abs().sum(1) + 1e-3 * logits.abs().max()).any():
+        raise ValueError(
+            "deep_lift's scores do not sum to the logit's rise: the guide has a call that joins samples, "
+            "draws at random or hides a step from torch.fx; try integrated_gradients"
+        )
+    return Attribution(scores, target, gap / rise.abs().clamp_min(1e-6))
 
 
 def midpoint_attribution(guide: nn.Module, feature: Tensor, target: Tensor) -> Tensor:
@@ -86,10 +109,28 @@ def midpoint_attribution(guide: nn.Module, feature: Tensor, target: Tensor) -> T
     networks in evaluation mode are piecewise linear, so its derivative is zero almost everywhere. One forward and one
     backward pass.
     """
-    half = (0.5 * feature).detach().requires_grad_()
-    with torch.enable_grad():
-        logit = guide(half).gather(1, target[:, None]).sum()
-    return (feature * torch.autograd.grad(logit, half)[0]).sum(1)
+    with torch.inference_mode(False), torch.enable_grad():
+        half = (0.5 * feature.detach()).requires_grad_()
+        (slope,) = torch.autograd.grad(guide(half).gather(1, target.clone()[:, None]).sum(), half)
+    return (feature * slope).sum(1)
+
+
+def _whole(name: str, value: int, least: int, most: float = math.inf) -> int:
+    if not isinstance(value, numbers.Integral) or not least <= value <= most:
+        span = f"of at least {least}" if most == math.inf else f"in [{least}, {most}]"
+        raise ValueError(f"{name} must be a whole number {span}, got {value!r}")
+    return int(value)
+
+
+def _differentiable(guide: nn.Module, feature: Tensor) -> tuple[nn.Module, Tensor]:
+    """Return both in one precision, single at least, and none made in inference mode; copies where they are not so."""
+    weights = [*guide.parameters(), *guide.buffers()]
+    kinds = {weight.dtype for weight in weights if weight.is_floating_point()}
+    dtype = torch.float64 if torch.float64 in kinds else torch.float32
+    if kinds - {dtype} or any(weight.is_inference() for weight in weights):
+        guide = copy.deepcopy(guide).to(dtype)
+    feature = feature.detach().to(dtype)
+    return guide, feature.clone() if feature.is_inference() else feature
 
 
 def _logits(guide: nn.Module, feature: Tensor, rows: int) -> Tensor:
@@ -115,7 +156,7 @@ def _target(target: Tensor | int | None, logits: Tensor) -> Tensor:
         )
     if target.min() < 0 or target.max() >= logits.shape[1]:
         raise ValueError(f"target must be in [0, {logits.shape[1] - 1}], got {target.min()} … {target.max()}")
-    return target.long()
+    return target.long().clone()  # it may have been made in inference mode, or be expanded
 
 
 Explainer = Callable[[Tensor, Tensor], Tensor]
@@ -143,7 +184,10 @@ def _gradient_shap(guide: nn.Module, level: Level, steps: int, rows: int) -> Exp
     def one(feature: Tensor, target: Tensor) -> Tensor:
         total = torch.zeros_like(feature)
         for count in [rows] * (steps // rows) + [steps % rows] * (steps % rows > 0):
-            baseline, noise = torch.zeros_like(feature), 0.1 * float(feature.std())
+            baseline, noise = (
+                torch.zeros_like(feature),
+                0.1 * float(feature.std(correction=min(1, feature.numel() - 1))),
+            )
             total += count * method.attribute(feature, baseline, target=target, n_samples=count, stdevs=noise)
         return total / steps
 
@@ -173,9 +217,8 @@ def _occlusion(guide: nn.Module, level: Level, steps: int, rows: int) -> Explain
 
     def explain(feature: Tensor, target: Tensor) -> Tensor:
         channels, height, width = feature.shape[1:]
-        patch, stride = (channels, PATCH, PATCH), (channels, PATCH // 2, PATCH // 2)
-        if level == "channel":
-            patch, stride = (1, height, width), (1, height, width)
+        patch = (channels, min(PATCH, height), min(PATCH, width)) if level == "pixel" else (1, height, width)
+        stride = (channels, min(PATCH // 2, height), min(PATCH // 2, width)) if level == "pixel" else patch
         together = max(1, rows // len(feature))
         with torch.no_grad():
             fall = method.attribute(feature, patch, stride, target=target, perturbations_per_eval=together)
@@ -185,45 +228,7 @@ def _occlusion(guide: nn.Module, level: Level, steps: int, rows: int) -> Explain
 
 
 def _deep_lift(guide: nn.Module, level: Level, steps: int, rows: int) -> Explainer:
-    from captum.attr import DeepLift
-    from captum.attr._core import deep_lift
-
-    deep_lift.SUPPORTED_NON_LINEAR.setdefault(nn.ReLU6, deep_lift.nonlinear)  # or it counts as linear, without a word
-    method = DeepLift(_own_activations(guide))
-
-    def explain(feature: Tensor, target: Tensor) -> Tensor:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # captum announces its hooks
-            return method.attribute(feature.clone().requires_grad_(), target=target)
-
-    return explain
-
-
-def _own_activations(guide: nn.Module) -> nn.Module:
-    """Return a copy in which every call of an activation is a module of its own, not in place.
-
-    DeepLIFT's hooks keep one input a module; torchvision's ResNet calls each ReLU several times, and a call of a
-    function is not seen at all.
-    """
-    graph = torch.fx.symbolic_trace(copy.deepcopy(guide).eval())
-    seen = set()
-    for node in graph.graph.nodes:
-        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        if node.op in ("call_function", "call_method") and name in ("relu", "relu_", "relu6"):
-            again = f"{name}_{node.name}"
-            graph.add_submodule(again, nn.ReLU6() if name == "relu6" else nn.ReLU())
-            node.op, node.target, node.args, node.kwargs = "call_module", again, (node.all_input_nodes[0],), {}
-        if node.op == "call_module":
-            module = graph.get_submodule(node.target)
-            if getattr(module, "inplace", False):
-                module.inplace = False
-            if node.target in seen and not list(module.parameters()):
-                again = f"{node.target}_{len(seen)}_{node.name}"
-                graph.add_submodule(again, copy.deepcopy(module))
-                node.target = again
-            seen.add(node.target)
-    graph.recompile()
-    return graph
+    return lambda feature, target: deep_lift(guide, feature, target)
 
 
 _EXPLAINERS = {

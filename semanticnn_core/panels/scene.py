@@ -18,7 +18,7 @@ from semanticnn_core.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
 from semanticnn_core.panels.opened import Accuracy, Played
 from semanticnn_core.systems.journey import Journey, follow
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, draw_probabilities
-from semanticnn_core.viz.style import COLORS, DIVERGING, subplots
+from semanticnn_core.viz.style import COLORS, DIVERGING, panes
 
 MAP_STEPS = 16
 """Points of Integrated Gradients for the live map.
@@ -118,7 +118,7 @@ def draw_scene(
     accuracy: Accuracy,
 ) -> Figure:
     """Draw everything the playground shows on one sheet."""
-    figure, old = subplots(1, 1, 11, 5.6, layout="constrained")
+    figure, ((old,),) = panes(size=(11, 5.6), layout="constrained")
     old.remove()
     above, below = figure.subfigures(2, 1, height_ratios=[1, 1.2])
     top, left, bottom, right = window_frame(played, point, journey.payload)

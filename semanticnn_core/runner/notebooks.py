@@ -5,11 +5,10 @@ parameters into a folder; `regenerate` writes the `notebooks/NN_name.ipynb` that
 where the two differ. Everything runs in the interpreter that runs this module, from the root of the repository.
 """
 
-import ast
+import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,31 +21,39 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbformat import NotebookNode
 
-from semanticnn_core.files import replacing
-from semanticnn_core.runner.pages import first_picture, headline, render_index, render_page
+from semanticnn_core.files import CHECKOUT, claim, expanded, replacing, visible
+from semanticnn_core.panels.kernel import environment
+from semanticnn_core.runner.pages import (
+    GENERATOR,
+    NotebookRun,
+    first_picture,
+    headline,
+    is_ours,
+    render_index,
+    render_page,
+)
+from semanticnn_core.runner.parameters import chosen_parameters, default_parameters
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = CHECKOUT / "notebooks"
 PROFILES = ("fast", "full")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes a committed notebook may have."""
-
-
-@dataclass(frozen=True)
-class NotebookRun:
-    """What became of one notebook: `error` is None or says where and why it failed."""
-
-    name: str
-    title: str
-    about: str
-    """The first paragraph under the title, markdown."""
-    parameters: dict[str, Any]
-    seconds: float
-    error: str | None
-    notebook: Path
-    page: Path
-    picture: bytes | None
-    """The first PNG, None where there is none."""
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": platform.python_version(),
+    },
+}
+"""What JupyterLab sets when it opens a notebook with this Python: where it differs, the notebook counts as changed."""
+HIDDEN = {"collapsed": True, "jupyter": {"outputs_hidden": True, "source_hidden": True}}
+"""Metadata of a cell whose source and outputs JupyterLab folds."""
 
 
 class ThisPython(AsyncKernelManager):
@@ -54,7 +61,7 @@ class ThisPython(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]), env={"TQDM_DISABLE": "1"})
+        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]), env={**environment(), "TQDM_DISABLE": "1"})
 
 
 def run_notebooks(
@@ -67,21 +74,28 @@ def run_notebooks(
     """Execute notebooks, all by default, and leave each with its page, and an index.html, under `out_dir`.
 
     `names` are full or just numbers ("01"). `parameters` must be known to every named notebook; text is read as a
-    value of the default's type. The runner itself sets `profile`, `interactive=False` and `out_dir` where a notebook
-    has them. Unknown names and parameters are a ValueError before anything runs; a notebook that fails is reported
-    in its `NotebookRun.error`, and the others still run. Progress goes to standard error.
+    value of the default's type, and a path counts from the working directory. The runner itself sets `profile`,
+    `interactive=False` and `out_dir` where a notebook has them. Before anything runs, a ValueError says what is unknown
+    or out of range, and when `out_dir` cannot be used or holds files of these names that the runner did not write.
+    A notebook that fails is reported in its `NotebookRun.error`, and the others still run. Progress goes to standard
+    error.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
-    out_dir, notebooks_dir = Path(out_dir).resolve(), Path(notebooks_dir).resolve()
-    planned = []
     sources = find_sources(names, notebooks_dir)
     if not sources:
-        raise ValueError(f"no notebooks in {notebooks_dir / 'source'}")
+        raise ValueError(f"no notebooks in {Path(notebooks_dir) / 'source'}")
+    written = ["index.html", *(f"{source.stem}{end}" for source in sources for end in (".html", ".ipynb"))]
+    out_dir = expanded(out_dir).absolute()
+    planned = []
     for source in sources:
         notebook = read_source(source)
         own = {"interactive": False, "profile": profile, "out_dir": str(out_dir / source.stem)}
-        planned.append((source, notebook, _chosen(source.stem, default_parameters(notebook), own, parameters or {})))
+        values = chosen_parameters(
+            source.stem, default_parameters(notebook), own, parameters or {}, _data_folder(source)
+        )
+        planned.append((source, notebook, values))
+    claim(out_dir, is_ours, "semanticnn run", written)
     runs: list[NotebookRun] = []
     for number, (source, notebook, values) in enumerate(planned, 1):
         runs.append(_run(f"[{number}/{len(planned)}] {source.stem}", source, notebook, values, out_dir))
@@ -94,19 +108,19 @@ def regenerate(names: Sequence[str] = (), notebooks_dir: str | Path = NOTEBOOKS)
     """Execute sources in the fast profile and write the notebooks to commit; a failing one is a RuntimeError.
 
     Stored are the source's own inputs (`interactive = True`) with the outputs of a run without widgets, and nothing
-    that changes from run to run: no times, paths, versions, widget states or random cell ids.
+    that changes from run to run: no times, paths, widget states or random cell ids.
     """
-    notebooks_dir = Path(notebooks_dir).resolve()
-    written = []
-    for source in find_sources(names, notebooks_dir):
-        notebook = read_source(source)
-        values = _chosen(source.stem, default_parameters(notebook), {"interactive": False, "profile": "fast"}, {})
-        executed, error = _execute(source.stem, notebook, values, notebooks_dir.parent)
+    sources, written = find_sources(names, notebooks_dir), []
+    for number, source in enumerate(sources, 1):
+        label, notebook = f"[{number}/{len(sources)}] {source.stem}", read_source(source)
+        known, own = default_parameters(notebook), {"interactive": False, "profile": "fast"}
+        values = {name: value for name, value in own.items() if name in known}
+        executed, error = _execute(label, source, notebook, values)
         if error:
             raise RuntimeError(f"{source.stem} {error}")
-        written.append(notebooks_dir / f"{source.stem}.ipynb")
+        written.append(_committed(source))
         _write(written[-1], nbformat.writes(_with_outputs(notebook, executed)) + "\n")
-        _tell(f"wrote {written[-1].name}, {written[-1].stat().st_size / 1000:.0f} kB")
+        _tell(f"{label}  wrote {written[-1].name}, {written[-1].stat().st_size / 1000:.0f} kB")
     return written
 
 
@@ -114,7 +128,7 @@ def check_pairs(notebooks_dir: str | Path = NOTEBOOKS) -> list[str]:
     """Return what is wrong with the committed notebooks, one sentence each; nothing when all is well."""
     notebooks_dir = Path(notebooks_dir)
     sources = {source.stem: source for source in find_sources((), notebooks_dir)}
-    committed = {path.stem: path for path in sorted(notebooks_dir.glob("*.ipynb"))}
+    committed = {path.stem: path for path in visible(notebooks_dir, "*.ipynb")}
     problems = [f"{name}.ipynb has no source" for name in committed.keys() - sources.keys()]
     for name, source in sources.items():
         if name not in committed:
@@ -126,7 +140,8 @@ def check_pairs(notebooks_dir: str | Path = NOTEBOOKS) -> list[str]:
 
 def find_sources(names: Sequence[str] = (), notebooks_dir: str | Path = NOTEBOOKS) -> list[Path]:
     """Return the sources of the named notebooks, of all without names; an unknown name is a ValueError."""
-    known = {path.stem: path for path in sorted((Path(notebooks_dir) / "source").glob("*.py"))}
+    folder = Path(notebooks_dir).resolve() / "source"
+    known = {path.stem: path for path in visible(folder, "*.py")}
     chosen = {}
     for name in names or known:
         matches = [each for each in known if Path(name).stem in (each, each.split("_")[0])]
@@ -137,65 +152,39 @@ def find_sources(names: Sequence[str] = (), notebooks_dir: str | Path = NOTEBOOK
 
 
 def read_source(path: Path) -> NotebookNode:
-    """Read a py:percent file as a notebook whose cell ids and metadata depend on its text alone."""
-    notebook = jupytext.read(path, fmt="py:percent")
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
+    """Read a py:percent file as a notebook whose cell ids and metadata depend on its text alone.
+
+    Cells tagged `solution` are folded. A file that is no such text is a ValueError that names it.
+    """
+    try:
+        notebook = jupytext.read(path, fmt="py:percent")
+        default_parameters(notebook)
+    except (ValueError, SyntaxError) as error:  # not UTF-8, or no Python where the parameters are
+        raise ValueError(f"{path} cannot be read: {error}; it must be Python in UTF-8, in cells") from error
+    notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         cell.metadata.pop("lines_to_next_cell", None)
+        if "solution" in cell.metadata.get("tags", []) and cell.cell_type == "code":
+            cell.metadata.update(nbformat.from_dict(HIDDEN))
     return notebook
 
 
-def default_parameters(notebook: NotebookNode) -> dict[str, Any]:
-    """Return names and defaults from the cell tagged `parameters`; a default that is no literal counts as None."""
-    found: dict[str, Any] = {}
-    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    for statement in ast.parse("\n".join(cells)).body:
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            found |= {each.id: _literal(ast.unparse(statement.value)) for each in targets if isinstance(each, ast.Name)}
-    return found
+def _committed(source: Path) -> Path:
+    return source.parents[1] / f"{source.stem}.ipynb"
 
 
-def _chosen(name: str, defaults: dict[str, Any], own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    for each in given:
-        if each not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise ValueError(f"notebook {name} has no parameter {each!r}; it has {known}")
-    typed = {each: _typed(each, value, defaults[each]) for each, value in given.items()}
-    return {each: value for each, value in own.items() if each in defaults} | typed
-
-
-def _typed(name: str, value: Any, default: Any) -> Any:
-    """Return `value` as the type of `default`: text is read as Python, sequences become lists for papermill."""
-    if isinstance(value, str) and not isinstance(default, str):
-        read = _literal(value.capitalize() if value in ("true", "false", "none") else value)
-        value = value if read is None and default is not None else read
-    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
-        return list(value)
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if default is not None and type(value) is not type(default):
-        raise ValueError(f"{name} must be of type {type(default).__name__}, got {value!r}")
-    return value
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
+def _data_folder(source: Path) -> Path:
+    """Return what `data` means to a notebook, whose kernel runs beside the folder of the notebooks."""
+    beside = source.parents[2] / "data"
+    return beside if beside.is_dir() else CHECKOUT / "data"
 
 
 def _run(label: str, source: Path, notebook: NotebookNode, values: dict[str, Any], out_dir: Path) -> NotebookRun:
     start = time.perf_counter()
-    executed, error = _execute(label, notebook, values, source.parents[2])
+    executed, error = _execute(label, source, notebook, values)
+    executed.metadata["generator"] = GENERATOR
     seconds = time.perf_counter() - start
     title, about = headline(notebook, source.stem)
     paths = out_dir / f"{source.stem}.ipynb", out_dir / f"{source.stem}.html"
@@ -205,9 +194,13 @@ def _run(label: str, source: Path, notebook: NotebookNode, values: dict[str, Any
     return NotebookRun(source.stem, title, about, values, seconds, error, *paths, first_picture(executed))
 
 
-def _execute(label: str, notebook: NotebookNode, values: dict[str, Any], cwd: Path) -> tuple[NotebookNode, str | None]:
-    """Execute in `cwd`; return the notebook, partial where it failed, and None or what failed in which cell."""
+def _execute(
+    label: str, source: Path, notebook: NotebookNode, values: dict[str, Any]
+) -> tuple[NotebookNode, str | None]:
+    """Execute a notebook; return it, partial where it failed, and None or what failed in which cell."""
     error = None
+    if not sys.stderr.isatty():  # a terminal gets a bar
+        _tell(f"{label} …")
     with TemporaryDirectory() as folder:
         output = Path(folder) / "executed.ipynb"
         try:
@@ -217,15 +210,20 @@ def _execute(label: str, notebook: NotebookNode, values: dict[str, Any], cwd: Pa
                 values,
                 kernel_name="python3",
                 language="python",
-                cwd=cwd,
+                cwd=source.parents[2],
                 kernel_manager_class=ThisPython,
+                extra_arguments=[f"--ipython-dir={folder}"],  # without the user's settings and startup files
                 store_widget_state=False,
                 coalesce_streams=True,
                 progress_bar={"desc": label, "leave": False, "disable": None},
             )
         except Exception as reason:  # a cell's error, or a kernel that died: reported, so that the others run
             error = _where(nbformat.read(output, as_version=4), reason)
-        return _without_views(nbformat.read(output, as_version=4)), error
+        executed = _without_views(nbformat.read(output, as_version=4))
+    if not error and not first_picture(executed) and _committed(source).is_file():
+        if first_picture(nbformat.read(_committed(source), as_version=4)):
+            error = f"without a single picture, although {_committed(source).name} holds some"
+    return executed, error
 
 
 def _without_views(executed: NotebookNode) -> NotebookNode:

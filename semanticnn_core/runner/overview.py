@@ -4,8 +4,6 @@
 published table, into notebooks/pictures.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from matplotlib.colors import ListedColormap
@@ -15,12 +13,12 @@ from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.config import percent
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.evaluation.tables import load_table
-from semanticnn_core.files import replacing
+from semanticnn_core.files import CHECKOUT, replacing
 from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.systems.checkpoints import Checkpoint
 from semanticnn_core.systems.journey import byte_bits
 from semanticnn_core.viz.results import draw_measured
-from semanticnn_core.viz.style import COLORS, SEQUENTIAL, subplots, use_style
+from semanticnn_core.viz.style import COLORS, SEQUENTIAL, panes, plain, use_style
 
 BERS = (0.001, 0.01, 0.05, 0.1)
 BITS = ListedColormap(["#F2F2F2", "#9AA5B1", COLORS["red"]])
@@ -36,7 +34,7 @@ def overview(checkpoint: Checkpoint, dataset: ImageDataset, scenes: tuple[int, .
     payload = codec.compress(feature)
     columns = 2 + 2 * len(bers)
     widths = [1, 1] + [0.75, 1] * len(bers)
-    figure, axes = subplots(len(scenes), columns, 13.5, 1.27 * len(scenes) + 0.55, width_ratios=widths, squeeze=False)
+    figure, axes = panes(len(scenes), columns, (13.5, 1.27 * len(scenes) + 0.55), width_ratios=widths)
     top = float(feature.mean(1).quantile(0.995))
     show = {"cmap": SEQUENTIAL, "vmin": 0, "vmax": top}
     for row, image in zip(axes, images, strict=True):
@@ -54,7 +52,7 @@ def overview(checkpoint: Checkpoint, dataset: ImageDataset, scenes: tuple[int, .
             row[3 + 2 * number].imshow(received[index].mean(0), **show)
             right = int(answers[index]) == int(dataset.test["label"][scenes[index]])
             row[3 + 2 * number].set_title(
-                f"“{dataset.classes[int(answers[index])]}”  {float(chances[index]):.0%}",
+                f"“{plain(dataset.classes[int(answers[index])])}”  {float(chances[index]):.0%}",
                 color=COLORS["green"] if right else COLORS["red"],
                 fontsize=10,
                 loc="center",
@@ -84,7 +82,7 @@ def main() -> None:
         "cifar100": draw_measured(load_table("cifar100"), load_table("cifar100", "reported")),
     }
     for name, figure in pictures.items():
-        path = Path(__file__).parents[2] / "notebooks" / "pictures" / f"{name}.png"
+        path = CHECKOUT / "notebooks" / "pictures" / f"{name}.png"
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=110)
         print(path)

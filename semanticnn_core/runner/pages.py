@@ -9,9 +9,10 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import latex2mathml.converter
@@ -20,10 +21,9 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from PIL import Image
 
-if TYPE_CHECKING:
-    from semanticnn_core.runner.notebooks import NotebookRun
-
 THUMBNAIL_WIDTH = 480
+GENERATOR = "SemanticNN Lab"
+"""What pages and executed notebooks name as their maker."""
 
 TEX_SYNONYMS = {
     r"\begin{aligned}": r"\begin{align*}",
@@ -42,6 +42,7 @@ main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; }
 nav { padding-left: var(--jp-cell-prompt-width); }
 .jp-OutputArea-output pre { font-family: var(--jp-code-font-family-default, monospace), monospace; }
+details > summary { padding-left: var(--jp-cell-prompt-width); cursor: pointer; }
 math { font-size: 1.08em; font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math[display="block"] { margin: 0.8em 0; }
 mtd[columnalign="left"] { text-align: left; padding-left: 0.15em; }
@@ -52,12 +53,17 @@ math [mathvariant="monospace"] { font-family: monospace; }
 
 PAGE = """
 {%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js -%}<meta content="{{ resources.generator }}" name="generator">{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block html_head_css -%}<style>{{ resources.style }}</style>{%- endblock -%}
 {%- block body_header -%}{{ super() }}<nav><a href="index.html">All notebooks</a></nav>{%- endblock -%}
+{%- block any_cell scoped -%}
+{%- if "solution" in cell.metadata.get("tags", []) -%}
+<details><summary>Solution</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock -%}
 {%- block data_png scoped -%}
 {{ super() | replace('<img', '<img alt="' ~ (output.metadata.alt | e) ~ '"') }}
 {%- endblock -%}
@@ -71,6 +77,7 @@ INDEX = """<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta content="{generator}" name="generator">
 <title>SemanticNN Lab notebooks</title>
 <style>
 body {{ max-width: 72rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif; color: #222; }}
@@ -101,6 +108,23 @@ CARD = """<article>
 <small>{parameters}</small>
 </div>
 </article>"""
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """The result of one notebook: `error` is None or says where and why it failed."""
+
+    name: str
+    title: str
+    about: str
+    """The first paragraph under the title, markdown."""
+    parameters: dict[str, Any]
+    seconds: float
+    error: str | None
+    notebook: Path
+    page: Path
+    picture: bytes | None
+    """The first PNG, None where there is none."""
 
 
 def mathml(tex: str, display: str = "inline") -> str:
@@ -164,14 +188,20 @@ def render_page(notebook: NotebookNode, title: str, images_dir: Path) -> str:
     """Return an executed notebook as one HTML page; pictures named in its text are read from `images_dir`."""
     described = _described(notebook)
     described.metadata["title"] = title
-    resources = {"metadata": {"name": title, "path": str(images_dir)}, "style": STYLE}
+    resources = {"metadata": {"name": title, "path": str(images_dir)}, "style": STYLE, "generator": GENERATOR}
     page, _ = OfflineExporter().from_notebook_node(described, resources)
     return page
 
 
-def render_index(runs: Sequence["NotebookRun"]) -> str:
+def is_ours(path: Path) -> bool:
+    """Say whether a page or an executed notebook was written by this package."""
+    marks = f'<meta content="{GENERATOR}" name="generator"', f'"generator": "{GENERATOR}"'  # as nbconvert sorts them
+    return path.is_file() and any(mark.encode() in path.read_bytes() for mark in marks)
+
+
+def render_index(runs: Sequence[NotebookRun]) -> str:
     """Return the overview page of several runs, linking to files beside it."""
-    return INDEX.format(cards="\n".join(map(_card, runs)))
+    return INDEX.format(generator=GENERATOR, cards="\n".join(map(_card, runs)))
 
 
 def headline(notebook: NotebookNode, untitled: str) -> tuple[str, str]:
@@ -212,7 +242,7 @@ def _described(notebook: NotebookNode) -> NotebookNode:
     return described
 
 
-def _card(run: "NotebookRun") -> str:
+def _card(run: NotebookRun) -> str:
     parameters = " · ".join(f"{name} = {value!r}" for name, value in run.parameters.items() if name != "out_dir")
     return CARD.format(
         thumbnail=_thumbnail(run.picture, run.title) if run.picture else "",

@@ -1,9 +1,13 @@
-"""Compilers for the firmware: one from PyPI that is always there, others when they are found."""
+"""Compilers for the firmware, one from PyPI that is always there, and the one function that runs a tool."""
 
+import atexit
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -12,45 +16,49 @@ from typing import Literal
 
 Core = Literal["m7", "m4", "m3"]
 CORES: tuple[Core, ...] = ("m7", "m4", "m3")
-LIBRARY = ("snn/snn.c", "snn/snn_model.c")
-BARE = ("port/startup.c", "port/memory.c")
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
+LIBRARY = dict.fromkeys(("snn/snn.c", "snn/snn_model.c"), WARNINGS)
+"""The encoder's sources, with the flags of each."""
+BARE = {"port/startup.c": ("-std=gnu99",), "port/memory.c": ("-fno-builtin",)}
+"""What a program without a C library needs beside them."""
 LINKER = "port/stm32h750.ld"
 MPS2 = {"0x08000000": "0x00000000", "128K": "4M"}
 """What differs between that memory map and the one of Arm's MPS2 boards, which QEMU has."""
 OPTIMIZE = ("-O2", "-fomit-frame-pointer", "-fno-unroll-loops")
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+LIMIT = 300
+"""Seconds that a tool may take; zig's first call compiles its own runtime, which took 47 s on two busy cores."""
+
+IMAGE_LIMIT = 10
+"""Seconds more for each image that a program encodes: half a billion instructions at 448 px."""
 
 
 class BuildError(RuntimeError):
-    """A compiler is missing or refused the firmware; the message holds what it said, or how to get one."""
+    """A tool is missing, failed or did not end; the message names it and holds what it said, or what to do."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A cross compiler: how it is called, and its flags for a core."""
+    """A cross compiler: how it is called, and its flags, `{}` standing for the core."""
 
     name: str
     command: tuple[str, ...]
-    flags: dict[Core, tuple[str, ...]]
+    flags: tuple[str, ...]
 
 
 def zig() -> Toolchain:
     """Return the compiler that pip installs with this package; a BuildError says so where it is not."""
     if not find_spec("ziglang"):
         raise BuildError("no compiler: install one with  pip install ziglang")
-    common = ("-target", "thumb-freestanding-eabi", "-fno-sanitize=undefined")
-    return Toolchain(
-        "zig", (sys.executable, "-m", "ziglang", "cc"), {core: (*common, f"-mcpu=cortex_{core}") for core in CORES}
-    )
+    flags = ("-target", "thumb-freestanding-eabi", "-fno-sanitize=undefined", "-mcpu=cortex_{}")
+    return Toolchain("zig", (sys.executable, "-m", "ziglang", "cc"), flags)
 
 
 def gcc() -> Toolchain | None:
     """Return Arm's GCC, None where it is not installed."""
     if not shutil.which("arm-none-eabi-gcc"):
         return None
-    flags = {core: (f"-mcpu=cortex-{core}", "-mthumb", "-ffreestanding") for core in CORES}
-    return Toolchain("gcc", ("arm-none-eabi-gcc",), flags)
+    return Toolchain("gcc", ("arm-none-eabi-gcc",), ("-mcpu=cortex-{}", "-mthumb", "-ffreestanding"))
 
 
 def toolchains() -> list[Toolchain]:
@@ -66,22 +74,18 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
     project = project.resolve()  # the compilers run in it
     folder = project / "build" / f"{toolchain.name}-{core}-{main}"
     folder.mkdir(parents=True, exist_ok=True)
-    flags = (*toolchain.flags[core], *OPTIMIZE, "-std=c99", "-Isnn")
+    command = (*toolchain.command, *(flag.format(core) for flag in toolchain.flags))
     objects = []
-    for source in (*LIBRARY, *BARE, f"test/{main}_main.c"):
+    for source, flags in {**LIBRARY, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():
         objects.append(str(folder / f"{Path(source).stem}.o"))
-        extra = ("-fno-builtin",) if source.endswith("memory.c") else ()
-        standard = ("-std=gnu99",) if "_main" in source or "startup" in source else ()
-        warnings = WARNINGS if source in LIBRARY else ()
-        _run((*toolchain.command, *flags, *extra, *standard, *warnings, "-c", source, "-o", objects[-1]), project)
-    script = (project / LINKER).read_text()
+        run_tool((*command, *OPTIMIZE, "-std=c99", "-Isnn", *flags, "-c", source, "-o", objects[-1]), project)
+    script = (project / LINKER).read_text(encoding="utf-8")
     if main == "semihosting":
         for ours, theirs in MPS2.items():
             script = script.replace(ours, theirs)
-    (folder / "memory.ld").write_text(script)
+    (folder / "memory.ld").write_text(script, encoding="utf-8")
     elf = folder / "firmware.elf"
-    link = ("-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf))
-    _run((*toolchain.command, *toolchain.flags[core], *link), project)
+    run_tool((*command, "-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf)), project)
     return elf
 
 
@@ -100,20 +104,66 @@ def build_host(project: Path, command: tuple[str, ...], name: str = "host") -> P
     program = project / "build" / (f"{name}.exe" if os.name == "nt" else name)
     program.parent.mkdir(exist_ok=True)
     sources = (*LIBRARY, "test/host_main.c")
-    _run((*command, "-std=c99", "-O1", *WARNINGS, "-Isnn", *sources, "-o", str(program)), project)
+    run_tool((*command, "-std=c99", "-O1", *WARNINGS, "-Isnn", *sources, "-o", str(program)), project)
     return program
 
 
 @cache
 def _sanitizes(compiler: str) -> bool:  # a compiler may come without the libraries that its sanitizers need
-    command = (compiler, *SANITIZERS, "-x", "c", "-", "-o", os.devnull)
-    return subprocess.run(command, input="int main(void) { return 0; }", text=True, capture_output=True).returncode == 0
-
-
-def _run(command: tuple[str, ...], folder: Path) -> None:
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise BuildError(f"{command[0]} cannot be run: {error}") from error
-    if result.returncode:
-        raise BuildError(f"{' '.join(command)}\n{result.stderr.strip() or result.stdout.strip()}")
+        run_tool((compiler, *SANITIZERS, "-x", "c", "-", "-o", os.devnull), given=b"int main(void) { return 0; }")
+    except BuildError:
+        return False
+    return True
+
+
+def run_tool(
+    command: Sequence[str],
+    folder: Path | None = None,
+    given: bytes = b"",
+    error: type[RuntimeError] = BuildError,
+    images: int = 0,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a tool in a folder, `given` its standard input, and return what it answered.
+
+    images: how many it encodes, for which it has IMAGE_LIMIT more seconds each.
+    Raises `error`, naming the tool, where it cannot be run, is not done within its limit, or does not end with 0.
+    """
+    seconds = LIMIT + IMAGE_LIMIT * images
+    name = "zig" if "ziglang" in command else Path(command[0]).name
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": _zig_cache()} if name == "zig" else None
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, input=given, capture_output=True, check=False, timeout=seconds
+        )
+    except OSError as failure:
+        raise error(f"{name} cannot be run: {failure}; install it again, or remove it from PATH") from failure
+    except subprocess.TimeoutExpired as failure:
+        raise error(f"{name} was not done in {seconds} s; try again while the machine is less busy") from failure
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", errors="replace")
+        raise error(f"{name} ended with {done.returncode}: {shlex.join(command)}\n{said}")
+    return done
+
+
+def _zig_cache() -> str:
+    """Return the folder for what zig compiles once: the user's, or a temporary one where that cannot be written.
+
+    Left to itself, zig fails without a home, and does not end where the home cannot be made.
+    """
+    if given := os.environ.get("ZIG_GLOBAL_CACHE_DIR"):
+        return given
+    try:
+        usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "zig").absolute()
+        usual.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # pathlib's RuntimeError: no home at all
+        return _temporary()
+    return str(usual) if os.access(usual, os.W_OK) else _temporary()
+
+
+@cache
+def _temporary() -> str:
+    """Return a folder that is deleted when this process ends."""
+    folder = tempfile.mkdtemp(prefix="zig-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,16 +1,18 @@
 """Proof that a project does what the integer encoder does: every witness's bytes, compared."""
 
-import subprocess
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import torch
 from torch import Tensor
 
-from semanticnn_core.stm32.build import Core, build, build_host, gcc, host_compilers, toolchains
-from semanticnn_core.stm32.emulator import EmulationError, Emulator
+from semanticnn_core.stm32.build import Core, Toolchain, build, build_host, gcc, host_compilers, run_tool, toolchains
+from semanticnn_core.stm32.emulator import EmulationError, Emulator, as_payloads
 from semanticnn_core.stm32.project import rows_first
-from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.tables import Firmware
+
+BOARDS = {"m7": "mps2-an500", "m4": "mps2-an386", "m3": "mps2-an385"}
+PROGRAM = "qemu-system-arm"
 
 
 def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core = "m7") -> dict:
@@ -22,46 +24,53 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
     Raises BuildError without a compiler, EmulationError when the firmware leaves its memory.
     """
     wanted = firmware.payload(images)
-    witnesses: dict[str, int] = {}
-    figures: dict = {}
-    for toolchain in toolchains():
-        emulator = Emulator(build(project, toolchain, core), core)
-        witnesses[f"{toolchain.name}, unicorn, {core}"] = _differing(emulator.run(images), wanted)
-        if not figures:
-            profile = emulator.profile(images[0])
-            figures = {
-                "ram_bytes": emulator.ram_bytes,
-                "stack_bytes": max(map(emulator.stack_bytes, images[:4])),
-                "flash_bytes": emulator.flash_bytes,
-                "instructions": profile.instructions,
-                "instructions_by_function": profile.by_function,
-                "toolchain": toolchain.name,
-                "emulator": "unicorn",
-            }
+    emulators = {each.name: Emulator(build(project, each, core), core) for each in toolchains()}
+    answers = {f"{name}, unicorn, {core}": emulator.run(images) for name, emulator in emulators.items()}
     if has_qemu():
         toolchain = gcc() or toolchains()[0]
-        witnesses[f"{toolchain.name}, qemu, {core}"] = _differing(run_qemu(project, toolchain, images, core), wanted)
+        answers[f"{toolchain.name}, qemu, {core}"] = run_qemu(project, toolchain, images, core)
     for name, command in host_compilers().items():
-        witnesses[f"{name}, this machine"] = _differing(run_host(project, command, images), wanted)
+        answers[f"{name}, this machine"] = run_host(project, command, images)
+    witnesses = {name: _differing(payloads, wanted) for name, payloads in answers.items()}
+    first, emulator = next(iter(emulators.items()))
+    profile = emulator.profile(images[0])
     return {
         "mismatching_bytes": sum(witnesses.values()),
         "images": len(images),
         "payload_bytes": firmware.payload_bytes,
-        **figures,
+        "ram_bytes": emulator.ram_bytes,
+        "stack_bytes": max(map(emulator.stack_bytes, images[:4])),
+        "flash_bytes": emulator.flash_bytes,
+        "instructions": profile.instructions,
+        "instructions_by_function": profile.by_function,
+        "toolchain": first,
+        "emulator": "unicorn",
         "witnesses": witnesses,
     }
 
 
+def has_qemu() -> bool:
+    """Say whether QEMU for Arm is installed."""
+    return shutil.which(PROGRAM) is not None
+
+
+def run_qemu(project: Path, toolchain: Toolchain, images: Tensor, core: Core = "m7") -> Tensor:
+    """Return the payloads, uint8 (B, n), that QEMU's board writes for images uint8 (B, 3, H, W)."""
+    elf = build(project, toolchain, core, "semihosting").resolve()
+    options = ("-nographic", "-semihosting-config", "enable=on,target=native", "-kernel", str(elf))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "images.bin").write_bytes(rows_first(images))
+        (folder / "payloads.bin").touch()
+        run_tool((PROGRAM, "-M", BOARDS[core], *options), folder, error=EmulationError, images=len(images))
+        return as_payloads((folder / "payloads.bin").read_bytes(), images, PROGRAM)
+
+
 def run_host(project: Path, command: tuple[str, ...], images: Tensor) -> Tensor:
     """Return the payloads, uint8 (B, n), of the firmware compiled for this machine with a compiler's command."""
-    program = build_host(project, command)
-    result = subprocess.run([program.resolve()], input=rows_first(images), capture_output=True, check=False)
-    if result.returncode:
-        said = result.stderr.decode(errors="replace").strip()[-1000:]
-        raise EmulationError(f"the firmware on this machine ended with {result.returncode}: {said}")
-    if not result.stdout or len(result.stdout) % len(images):
-        raise EmulationError(f"the firmware on this machine sent {len(result.stdout)} bytes for {len(images)} images")
-    return torch.frombuffer(bytearray(result.stdout), dtype=torch.uint8).view(len(images), -1)
+    program = str(build_host(project, command))
+    done = run_tool((program,), given=rows_first(images), error=EmulationError, images=len(images))
+    return as_payloads(done.stdout, images, program)
 
 
 def _differing(payloads: Tensor, wanted: Tensor) -> int:

@@ -2,37 +2,21 @@
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import unicorn as uc
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from torch import Tensor
-from unicorn import (
-    UC_ARCH_ARM,
-    UC_HOOK_BLOCK,
-    UC_MODE_MCLASS,
-    UC_MODE_THUMB,
-    UC_PROT_EXEC,
-    UC_PROT_READ,
-    UC_PROT_WRITE,
-    Uc,
-    UcError,
-)
-from unicorn.arm_const import (
-    UC_ARM_REG_LR,
-    UC_ARM_REG_PC,
-    UC_ARM_REG_R0,
-    UC_ARM_REG_R1,
-    UC_ARM_REG_SP,
-    UC_CPU_ARM_CORTEX_M3,
-    UC_CPU_ARM_CORTEX_M4,
-    UC_CPU_ARM_CORTEX_M7,
-)
+from unicorn import arm_const as arm
 
 from semanticnn_core.stm32.build import Core
+from semanticnn_core.stm32.project import rows_first
 
-MODELS = {"m7": UC_CPU_ARM_CORTEX_M7, "m4": UC_CPU_ARM_CORTEX_M4, "m3": UC_CPU_ARM_CORTEX_M3}
+MODELS = {"m7": arm.UC_CPU_ARM_CORTEX_M7, "m4": arm.UC_CPU_ARM_CORTEX_M4, "m3": arm.UC_CPU_ARM_CORTEX_M3}
+READ, WRITE, EXECUTE = uc.UC_PROT_READ, uc.UC_PROT_WRITE, uc.UC_PROT_EXEC
 FLASH, RAM, MEMORY = 0x08000000, 0x20000000, 128 * 1024
 """The H750's flash and tightly coupled data memory: where they begin, and their bytes."""
 IMAGE, OUT, STOP = 0x60000000, 0x61000000, 0x62000000
@@ -52,7 +36,14 @@ class Profile:
     """What running one image cost."""
 
     instructions: int
-    by_function: dict[str, int] = field(default_factory=dict)
+    by_function: dict[str, int]
+
+
+def as_payloads(sent: bytes, images: Tensor, program: str) -> Tensor:
+    """Return what a program sent for images (B, 3, H, W) as uint8 (B, n); what is none or no whole B is an error."""
+    if not sent or len(sent) % len(images):
+        raise EmulationError(f"{program} sent {len(sent)} bytes for {len(images)} images")
+    return torch.frombuffer(bytearray(sent), dtype=torch.uint8).view(len(images), -1)
 
 
 class Emulator:
@@ -66,40 +57,38 @@ class Emulator:
     def __init__(self, elf: Path, core: Core = "m7") -> None:
         with elf.open("rb") as file:
             image = ELFFile(file)
-            self.symbols = {each.name: each["st_value"] for each in image.get_section_by_name(".symtab").iter_symbols()}
-            segments = [each for each in image.iter_segments() if each["p_type"] == "PT_LOAD"]
-            loads = [(each["p_paddr"], each.data()) for each in segments if each["p_filesz"]]
-            sections = [each for each in image.iter_sections() if each["sh_flags"] & 2]  # SHF_ALLOC
-            self.flash_bytes = sum(len(data) for _, data in loads)
+            symbols = list(image.get_section_by_name(".symtab").iter_symbols())
+            loads = [(each["p_paddr"], each.data()) for each in image.iter_segments("PT_LOAD") if each["p_filesz"]]
+            sections = [each for each in image.iter_sections() if each["sh_flags"] & SH_FLAGS.SHF_ALLOC]
             self.ram_bytes = sum(each["sh_size"] for each in sections if each["sh_addr"] >= RAM)
-            functions = image.get_section_by_name(".symtab").iter_symbols()
-            self._functions = sorted(
-                (each["st_value"] & ~1, each.name) for each in functions if each["st_info"]["type"] == "STT_FUNC"
-            )
+        self.flash_bytes = sum(len(data) for _, data in loads)
+        self.symbols = {each.name: each["st_value"] for each in symbols}
+        functions = (each for each in symbols if each["st_info"]["type"] == "STT_FUNC")
+        self._functions = sorted((each["st_value"] & ~1, each.name) for each in functions)
         if self.flash_bytes > MEMORY or self.ram_bytes > MEMORY:
             raise EmulationError(f"{elf} takes {self.flash_bytes} bytes of flash and {self.ram_bytes} of RAM")
-        self.machine = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
+        self.machine = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB | uc.UC_MODE_MCLASS)
         self.machine.ctl_set_cpu_model(MODELS[core])
-        self.machine.mem_map(FLASH, MEMORY, UC_PROT_READ | UC_PROT_EXEC)
-        self.machine.mem_map(RAM, MEMORY, UC_PROT_READ | UC_PROT_WRITE)
-        self.machine.mem_map(IMAGE, PAGES[0], UC_PROT_READ)
-        self.machine.mem_map(OUT, PAGES[1], UC_PROT_READ | UC_PROT_WRITE)
-        self.machine.mem_map(STOP, PAGES[2], UC_PROT_READ | UC_PROT_EXEC)
+        self.machine.mem_map(FLASH, MEMORY, READ | EXECUTE)
+        self.machine.mem_map(RAM, MEMORY, READ | WRITE)
+        self.machine.mem_map(IMAGE, PAGES[0], READ)
+        self.machine.mem_map(OUT, PAGES[1], READ | WRITE)
+        self.machine.mem_map(STOP, PAGES[2], READ | EXECUTE)
         for address, data in loads:
             self.machine.mem_write(address, data)
         self._call("Reset_Handler", until=self.symbols["main"] & ~1)
 
     def run(self, images: Tensor) -> Tensor:
         """Return the payloads, uint8 (B, n), that the firmware sends for images uint8 (B, 3, H, W)."""
-        return torch.stack([self._image(image) for image in images.permute(0, 2, 3, 1).contiguous()])
+        return torch.stack([self._image(image) for image in images])
 
     def profile(self, image: Tensor) -> Profile:
         """Run one image uint8 (3, H, W) and count the instructions it takes, by function."""
         counts: Counter[tuple[int, int]] = Counter()
         self.machine.ctl_flush_tb()  # what was translated before would not be counted
-        hook = self.machine.hook_add(UC_HOOK_BLOCK, lambda _, address, size, __: counts.update(((address, size),)))
+        hook = self.machine.hook_add(uc.UC_HOOK_BLOCK, lambda _, address, size, __: counts.update([(address, size)]))
         try:
-            self._image(image.permute(1, 2, 0).contiguous())
+            self._image(image)
         finally:
             self.machine.hook_del(hook)
         by_function: Counter[str] = Counter()
@@ -112,19 +101,19 @@ class Emulator:
         low = RAM + self.ram_bytes
         free = RAM + MEMORY - low
         self.machine.mem_write(low, bytes([PAINT]) * free)
-        self._image(image.permute(1, 2, 0).contiguous())
+        self._image(image)
         painted = bytes(self.machine.mem_read(low, free))
         return free - (len(painted) - len(painted.lstrip(bytes([PAINT]))))
 
-    def _image(self, pixels: Tensor) -> Tensor:
-        """Send an image (H, W, 3) row by row; returns the bytes that left."""
-        self.machine.mem_write(IMAGE, pixels.numpy().tobytes())
+    def _image(self, image: Tensor) -> Tensor:
+        """Send an image uint8 (3, H, W) row by row; returns the bytes that left."""
+        self.machine.mem_write(IMAGE, rows_first(image))
         self._call("snn_reset")
-        payload = b""
-        for row in range(len(pixels)):
-            payload += self._sent("snn_push_row", IMAGE + row * pixels[0].numel(), OUT)
+        payload = bytearray()
+        for row in range(image.shape[1]):
+            payload += self._sent("snn_push_row", IMAGE + row * image[:, 0].numel(), OUT)
         payload += self._sent("snn_finish", OUT)
-        return torch.frombuffer(bytearray(payload), dtype=torch.uint8)
+        return torch.frombuffer(payload, dtype=torch.uint8)
 
     def _sent(self, function: str, *arguments: int) -> bytes:
         count = self._call(function, *arguments)
@@ -133,19 +122,19 @@ class Emulator:
         return bytes(self.machine.mem_read(OUT, count))
 
     def _call(self, function: str, *arguments: int, until: int = STOP) -> int:
-        for register, value in zip((UC_ARM_REG_R0, UC_ARM_REG_R1), arguments, strict=False):
+        for register, value in zip((arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1), arguments, strict=False):
             self.machine.reg_write(register, value)
-        self.machine.reg_write(UC_ARM_REG_SP, RAM + MEMORY)
-        self.machine.reg_write(UC_ARM_REG_LR, STOP | 1)
+        self.machine.reg_write(arm.UC_ARM_REG_SP, RAM + MEMORY)
+        self.machine.reg_write(arm.UC_ARM_REG_LR, STOP | 1)
         try:
             self.machine.emu_start(self.symbols[function] | 1, until, timeout=1_000_000 * PATIENCE)
-        except UcError as error:
-            where = self.machine.reg_read(UC_ARM_REG_PC)
+        except uc.UcError as error:
+            where = self.machine.reg_read(arm.UC_ARM_REG_PC)
             raise EmulationError(f"{function} stopped at {where:#010x} in {self._function(where)}: {error}") from error
-        where = self.machine.reg_read(UC_ARM_REG_PC)
+        where = self.machine.reg_read(arm.UC_ARM_REG_PC)
         if where != until:
             raise EmulationError(f"{function} did not return within {PATIENCE} s; it is in {self._function(where)}")
-        return self.machine.reg_read(UC_ARM_REG_R0)
+        return self.machine.reg_read(arm.UC_ARM_REG_R0)
 
     def _function(self, address: int) -> str:
         place = bisect_right(self._functions, (address, "\uffff")) - 1

@@ -42,7 +42,7 @@ class IntegerLayer:
 
 @dataclass(frozen=True)
 class IntegerEncoder:
-    """The device's whole way from pixels to indices of centres, in integers.
+    """All that the device computes, from pixels to indices of centres, in integers.
 
     Made by `quantize_encoder`, which proves that nothing overflows.
     """

@@ -1,16 +1,15 @@
 """The device side as ONNX, for tools such as ST Edge AI (X-CUBE-AI): in floating point, and as int8 QDQ."""
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from torch import Tensor, nn
+from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.stm32.quantize import float_stem
@@ -31,98 +30,81 @@ def write_onnx(model: SplitModel, codec: SemanticCodec, folder: Path, images: Te
     graph = _graph(model, codec)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, folder / FLOAT)
-    with _without_hints():
-        quantize_static(
-            folder / FLOAT,
-            folder / INT8,
-            _Images(images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "MaxPool"],
-            nodes_to_exclude=["gdn"],
-            per_channel=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-        )
-
-
-@contextmanager
-def _without_hints() -> Iterator[None]:  # onnxruntime's, on a preparation that this graph does not need
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    # per channel, 8 bits with sign: what ST's tools expect
+    quantize_static(
+        folder / FLOAT,
+        folder / INT8,
+        _Images(images),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv", "MaxPool"],
+        nodes_to_exclude=["gdn"],
+        per_channel=True,
+        activation_type=QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+    )
 
 
 def run_onnx(path: Path, images: Tensor) -> Tensor:
     """Return the latents, float32 (B, K, h, w), that onnxruntime computes for images uint8 (B, 3, H, W)."""
-    from onnxruntime import InferenceSession
+    options = SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")  # else 8-bit sums saturate without VNNI
+    session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(np.concatenate([session.run(None, each)[0] for each in _inputs(images)]))
 
-    session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    latents = [session.run(None, {"image": image[None].float().numpy()})[0] for image in images]
-    return torch.from_numpy(np.concatenate(latents))
+
+def _inputs(images: Tensor) -> Iterator[dict[str, np.ndarray]]:
+    """Yield what the network takes, one image of (B, 3, H, W) at a time."""
+    return ({"image": image[None].float().numpy()} for image in images)
 
 
 class _Images(CalibrationDataReader):
     """Hands images out one by one."""
 
     def __init__(self, images: Tensor) -> None:
-        self.rest: Iterator[Tensor] = iter(images)
+        self.rest = _inputs(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        image = next(self.rest, None)
-        return None if image is None else {"image": image[None].float().numpy()}
+        return next(self.rest, None)
 
 
 def _graph(model: SplitModel, codec: SemanticCodec) -> onnx.ModelProto:
     stem, encoder = float_stem(model), codec.encoder
+    nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
 
-    def constant(name: str, value: Tensor) -> str:
-        array = value.detach().float().cpu().numpy()
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
+    def add(operator: str, inputs: str, output: str, attributes: dict | None = None, **tensors: Tensor) -> None:
+        """Add an operator, named as its output, of earlier outputs and then of constants."""
+        arrays = {name: value.detach().float().cpu().contiguous().numpy() for name, value in tensors.items()}
+        constants.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+        nodes.append(helper.make_node(operator, [*inputs.split(), *arrays], [output], output, **attributes or {}))
 
-    def convolution(source: str, target: str, conv: nn.Conv2d, weight: Tensor, bias: Tensor, pads: list[int]):
-        inputs = [source, constant(f"{target}_weight", weight), constant(f"{target}_bias", bias)]
-        options = {"kernel_shape": list(conv.kernel_size), "strides": list(conv.stride), "pads": pads}
-        return helper.make_node("Conv", inputs, [target], name=target, **options)
+    def sizes(kernel: int, stride: int, before: int, after: int) -> dict[str, list[int]]:
+        return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [before] * 2 + [after] * 2}
 
-    before, after = encoder.margin
-    nodes = [
-        helper.make_node("Sub", ["image", constant("zero_point", stem.normalize.zero_point[None])], ["centred"]),
-        convolution("centred", "stem", stem.conv, stem.weight, stem.bias, [stem.conv.padding[0]] * 4),
-    ]
+    kernel, padding = stem.conv.kernel_size[0], stem.conv.padding[0]
+    add("Sub", "image", "centered", zero_point=stem.normalize.zero_point[None])
+    add("Conv", "centered", "stem", sizes(kernel, 2, padding, padding), stem_weight=stem.weight, stem_bias=stem.bias)
     if stem.top == 6.0:
-        limits = [constant("lowest", torch.tensor(0.0)), constant("highest", torch.tensor(6.0))]
-        nodes.append(helper.make_node("Clip", ["stem", *limits], ["active"]))
+        add("Clip", "stem", "active", lowest=torch.tensor(0.0), highest=torch.tensor(6.0))
     else:
-        nodes.append(helper.make_node("Relu", ["stem"], ["active"]))
-    feature = "active"
+        add("Relu", "stem", "active")
     if stem.pool:
-        pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
-        nodes.append(helper.make_node("MaxPool", ["active"], ["feature"], name="pool", **pool))
-        feature = "feature"
-    pads = [before, before, after, after]
-    nodes.append(convolution(feature, "code", encoder.conv, encoder.conv.weight, encoder.conv.bias, pads))
-    gamma, beta = encoder.gdn.gamma[:, :, None, None], encoder.gdn.beta
-    slope = encoder.prelu.slope[:, None, None]
-    nodes += [
-        helper.make_node("Mul", ["code", "code"], ["squares"]),
-        helper.make_node("Conv", ["squares", constant("gamma", gamma), constant("beta", beta)], ["norm"], name="gdn"),
-        helper.make_node("Sqrt", ["norm"], ["root"]),
-        helper.make_node("Div", ["code", "root"], ["normal"]),
-        helper.make_node("PRelu", ["normal", constant("slope", slope)], ["sloped"]),
-        helper.make_node("Mul", ["sloped", constant("scale", encoder.scale)], ["latent"]),
-    ]
-    size, code = model.image_size, codec.windows(model.feature_shape)
-    latent = [1, codec.config.code_channels, code.height, code.width]
-    graph = helper.make_graph(
-        nodes,
-        "semanticnn_device",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
-        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, latent)],
-        constants,
+        add("MaxPool", "active", "pool", sizes(3, 2, 1, 1))
+    feature, conv, gdn = "pool" if stem.pool else "active", encoder.conv, encoder.gdn
+    attributes = sizes(conv.kernel_size[0], encoder.stride, *encoder.margin)
+    add("Conv", feature, "code", attributes, code_weight=conv.weight, code_bias=conv.bias)
+    add("Mul", "code code", "squares")
+    add("Conv", "squares", "gdn", gamma=gdn.gamma[:, :, None, None], beta=gdn.beta)
+    add("Sqrt", "gdn", "root")
+    add("Div", "code root", "normal")
+    add("PRelu", "normal", "sloped", slope=encoder.prelu.slope[:, None, None])
+    add("Mul", "sloped", "latent", scale=encoder.scale)
+    sides = codec.windows(model.feature_shape).size
+    shapes = {"image": (3, *[model.image_size] * 2), "latent": (codec.config.code_channels, *sides)}
+    image, latent = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *shape]) for name, shape in shapes.items()
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    graph = helper.make_graph(nodes, "semanticnn_device", [image], [latent], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    helper.set_model_props(made, {"onnx.quant.pre_process": "onnxruntime.quant"})  # else it is recommended in a warning
+    return made

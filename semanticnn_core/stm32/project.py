@@ -3,18 +3,22 @@
 import shutil
 from pathlib import Path
 from string import Template
+from textwrap import fill
 
+import torch
 from torch import Tensor
 
+from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import CodecConfig
 from semanticnn_core.files import replacing
 from semanticnn_core.stm32.onnx_export import write_onnx
-from semanticnn_core.stm32.quantize import ExportError
+from semanticnn_core.stm32.quantize import ExportError, check_sizes, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.tasks.split import SplitModel, evaluating
 
 SOURCES = Path(__file__).parent / "firmware"
-LINE = 116
-"""Longest line of a table."""
+LINE, INDENT = 119, "    "
+"""Longest line of a table, and how it begins."""
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
 
 
@@ -35,7 +39,7 @@ def write_project(
     force: replace an earlier project. Any other folder that is not empty is refused with an ExportError.
     """
     out = Path(out)
-    _check_place(out, force)
+    check_place(out, force)
     with replacing(out) as folder:
         shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
         write_model(firmware, folder / "snn")
@@ -47,7 +51,7 @@ def write_project(
             shutil.rmtree(out)
 
 
-def _check_place(out: Path, force: bool) -> None:
+def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
     found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
     ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
@@ -63,14 +67,14 @@ def write_model(firmware: Firmware, folder: Path) -> None:
     tables = firmware.tables()
     sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
     declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
-    (folder / "snn_model.h").write_text(
+    header = (
         "/* Generated: sizes and tables of one trained encoder. */\n#ifndef SNN_MODEL_H\n#define SNN_MODEL_H\n\n"
         f"#include <stdint.h>\n\n{sizes}\n\n{declared}\n\n#endif\n"
     )
     defined = "\n".join(_array(kind, name, each) for name, (kind, each) in tables.items())
-    (folder / "snn_model.c").write_text(
-        f'/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
-    )
+    source = f'/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
+    (folder / "snn_model.h").write_text(header, encoding="utf-8")
+    (folder / "snn_model.c").write_text(source, encoding="utf-8")
 
 
 def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
@@ -98,19 +102,30 @@ def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
     return {"ram": {what: count for what, count in ram.items() if count}, "flash": flash}
 
 
+@torch.no_grad()
+def expected_costs(model: SplitModel, config: CodecConfig) -> dict[str, int]:
+    """Return what a codec that is not trained yet will cost: `payload_bytes`, `ram_bytes` and `flash_bytes`.
+
+    They depend on sizes alone, and on the whole code being sent. Stack and code come on top: a few hundred bytes and
+    about two kilobytes. Raises ExportError when no firmware can be made of the network and such a codec.
+    """
+    check_sizes(model, config)
+    with evaluating(model), torch.random.fork_rng(devices=()):  # a training that follows draws what it always drew
+        codec = SemanticCodec(config).to(model.device).eval()
+        noise = torch.randint(0, 256, (8, 3, model.image_size, model.image_size), dtype=torch.uint8)
+        codec.calibrate(model.device_part(noise.to(model.device)))
+    firmware = Firmware(quantize_encoder(model, codec, noise), codec, model.feature_shape)
+    costs = {f"{part}_bytes": sum(counts.values()) for part, counts in memory_map(firmware).items()}
+    return {"payload_bytes": firmware.payload_bytes, **costs}
+
+
 def _array(kind: str, name: str, values: Tensor) -> str:
     """Return a table as C, lines filled."""
     suffix = {"uint64_t": "ULL", "int32_t": ""}.get(kind, "u" if kind.startswith("u") else "")
-    lines, line = [], ""
-    for value in values.flatten().tolist():
-        piece = f"{value}{suffix}, "
-        if len(line) + len(piece) > LINE:
-            lines.append(line)
-            line = ""
-        line += piece
+    text = " ".join(f"{value}{suffix}," for value in values.flatten().tolist())
+    body = fill(text, LINE, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)  # signs are none
     # loads of two words at once need tables of small numbers to begin at a whole word
     aligned = " __attribute__((aligned(4)))" if kind in ("int8_t", "int16_t") else ""
-    body = "\n".join(f"    {each.rstrip()}" for each in (*lines, line))
     return f"const {kind} snn_{name}[{values.numel()}]{aligned} = {{\n{body}\n}};\n"
 
 
@@ -119,36 +134,34 @@ def _write_vectors(firmware: Firmware, folder: Path, images: Tensor) -> None:
     (folder / "images.bin").write_bytes(rows_first(images))
     (folder / "payloads.bin").write_bytes(firmware.payload(images).numpy().tobytes())
     sizes = {"images": len(images), "image_size": images.shape[-1], "payload_bytes": firmware.payload_bytes}
-    (folder / "sizes.txt").write_text("".join(f"{name}={value}\n" for name, value in sizes.items()))
+    text = "".join(f"{name}={value}\n" for name, value in sizes.items())
+    (folder / "sizes.txt").write_text(text, encoding="utf-8")
 
 
 def rows_first(images: Tensor) -> bytes:
-    """Return images uint8 (B, 3, H, W) as a camera gives them: row by row, red, green and blue of each pixel."""
-    return images.permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+    """Return images uint8 (…, 3, H, W) as a camera gives them: row by row, red, green and blue of each pixel."""
+    return images.movedim(-3, -1).contiguous().numpy().tobytes()
 
 
 def _write_readme(firmware: Firmware, path: Path, vectors: int, about: str) -> None:
-    memory = memory_map(firmware)
-    lines = ["| what | bytes of RAM |", "|---|---|"]
-    lines += [f"| {what} | {count:,} |" for what, count in memory["ram"].items()]
-    lines += [f"| **static RAM** | **{sum(memory['ram'].values()):,}** |", ""]
-    lines += ["| what | bytes of flash |", "|---|---|"]
-    lines += [f"| {what} | {count:,} |" for what, count in memory["flash"].items()]
-    lines += [f"| **tables** | **{sum(memory['flash'].values()):,}** |"]
-    chosen = firmware.places is not None
+    tables = []
+    for part, kind, total in (("ram", "RAM", "static RAM"), ("flash", "flash", "tables")):
+        counts = memory_map(firmware)[part]
+        lines = [f"| what | bytes of {kind} |", "|---|---|", *(f"| {what} | {n:,} |" for what, n in counts.items())]
+        tables.append("\n".join([*lines, f"| **{total}** | **{sum(counts.values()):,}** |"]))
     when = (
         "The window of the code that matters most is chosen when all rows have come, so every byte leaves in "
         "`snn_finish`; the first two say where the window lies, protected."
-        if chosen
+        if firmware.places is not None
         else f"Bytes leave as soon as they are known: `snn_push_row` writes at most {firmware.sizes['PUSH_BYTES']} at "
         "once, mostly none; `snn_finish` adds the last bits where they fill no byte."
     )
-    text = Template(path.read_text()).substitute(
+    text = Template(path.read_text(encoding="utf-8")).substitute(
         about=about or "Generated from a trained codec.",
         payload_bytes=firmware.payload_bytes,
         image_size=firmware.encoder.image_size,
         vectors=vectors,
-        memory="\n".join(lines),
+        memory="\n\n".join(tables),
         when=when,
     )
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")

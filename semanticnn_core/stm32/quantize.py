@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.config import CodecConfig
 from semanticnn_core.stm32.integer import LARGEST_FEATURE, LARGEST_LATENT, IntegerEncoder, IntegerLayer
 from semanticnn_core.systems.checkpoints import check_exportable
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel, evaluating
@@ -47,9 +48,8 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
     if images.dtype != torch.uint8 or images.dim() != 4 or len(images) == 0 or images.shape[1] != 3:
         raise ExportError(f"calibration images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
     check_exportable(codec)
-    stem, encoder = float_stem(model), codec.encoder
+    stem, encoder = check_sizes(model, codec.config), codec.encoder
     _check_finite("encoder", encoder.conv.weight, encoder.conv.bias, encoder.gdn.gamma, encoder.gdn.beta)
-    _check_sizes(model, codec, stem)
     largest_feature = largest = 0.0
     with evaluating(model):
         for part in images.split(64):
@@ -68,13 +68,10 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
             f"the stem's weights are too large for an activation that ends at {top:g}: 8-bit steps of the feature are "
             f"{feature_step:.2g}, its sums can be told apart to {stem_layer.step:.2g}; train it with weight decay"
         )
-    conv = encoder.conv
-    weight = conv.weight.double().cpu() * feature_step
+    weight, bias = encoder.conv.weight.double().cpu() * feature_step, encoder.conv.bias.double().cpu()
     inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)
-    code_layer = _layer(
-        weight, conv.bias.double().cpu(), inputs, 127, HEADROOM * largest / LARGEST_LATENT, conv.stride[0], "encoder"
-    )
-    gamma, beta, norm_shift, thresholds, square_shift = _quantizer(codec, code_layer.step)
+    code_step = HEADROOM * largest / LARGEST_LATENT
+    code_layer = _layer(weight, bias, inputs, 127, code_step, encoder.stride, "encoder")
     return IntegerEncoder(
         image_size=model.image_size,
         zero_point=zero_point,
@@ -83,11 +80,7 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
         pool=stem.pool,
         code=code_layer,
         margin=encoder.margin,
-        gamma=gamma,
-        beta=beta,
-        norm_shift=norm_shift,
-        thresholds=thresholds,
-        square_shift=square_shift,
+        **_quantizer(codec, code_layer.step),
     )
 
 
@@ -128,11 +121,16 @@ def _check_finite(name: str, *values: Tensor) -> None:
         raise ExportError(f"the {name}'s weights are not finite: the training diverged; train again, more slowly")
 
 
-def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> None:
-    conv, stride = stem.conv, max(4, 2 * (2 if stem.pool else 1) * codec.encoder.stride)  # columns come in pairs
-    if codec.config.feature_channels != conv.out_channels:
+def check_sizes(model: SplitModel, config: CodecConfig) -> FloatStem:
+    """Refuse, before any training, a device part, image size and codec that do not fit the firmware's code.
+
+    Returns the device part as `float_stem` takes it to pieces. Raises ExportError.
+    """
+    stem = float_stem(model)
+    conv, stride = stem.conv, max(4, 2 * (2 if stem.pool else 1) * config.stride)  # columns come in pairs
+    if config.feature_channels != conv.out_channels:
         raise ExportError(
-            f"the codec is for features of {codec.config.feature_channels} channels, the device part has "
+            f"the codec is for features of {config.feature_channels} channels, the device part has "
             f"{conv.out_channels}; export a codec with the network that it was trained on"
         )
     if conv.out_channels % 4:
@@ -143,12 +141,12 @@ def _check_sizes(model: SplitModel, codec: SemanticCodec, stem: FloatStem) -> No
             f"images of {model.image_size} px are no whole number of strides of {stride} px (stem, pool and encoder "
             f"together, 4 at least); use {near} px"
         )
-    size = model.image_size // 2
-    if model.feature_shape[1:] != (size // (2 if stem.pool else 1),) * 2:
+    if model.feature_shape[1:] != (model.image_size // (4 if stem.pool else 2),) * 2:
         raise ExportError(
             f"the stem makes features {model.feature_shape[1:]} of {model.image_size} px; the firmware needs a padding "
             f"that halves the size exactly, got {conv.padding[0]} for a kernel of {conv.kernel_size[0]}"
         )
+    return stem
 
 
 def _layer(
@@ -175,8 +173,8 @@ def _layer(
     return IntegerLayer(whole, constant, multiplier, shift, stride, step)
 
 
-def _quantizer(codec: SemanticCodec, step: float) -> tuple[Tensor, Tensor, int, Tensor, int]:
-    """Return GDN, PReLU and thresholds in integers, for a latent in steps: gamma, beta, shift, thresholds, shift.
+def _quantizer(codec: SemanticCodec, step: float) -> dict[str, Tensor | int]:
+    """Return GDN, PReLU and thresholds in integers, for a latent in steps, by IntegerEncoder's names.
 
     Each channel's norm has units of its own (fine enough for 16-bit weights, coarse enough to stay below 2^53), which
     its thresholds make up for.
@@ -199,4 +197,5 @@ def _quantizer(codec: SemanticCodec, step: float) -> tuple[Tensor, Tensor, int, 
             f"the thresholds between centres reach {float(limits.abs().max()):g} before PReLU, too far for 32 bits; "
             f"the smallest slope is {float(slope.min()):g}: train longer, or with another seed"
         )
-    return weights, constants, norm_shift, thresholds, square_shift
+    shifts = {"norm_shift": norm_shift, "square_shift": square_shift}
+    return {"gamma": weights, "beta": constants, "thresholds": thresholds, **shifts}

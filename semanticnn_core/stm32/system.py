@@ -1,5 +1,6 @@
 """SemanticNN with its device side in integers, as a system to be measured like the others."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,17 +14,19 @@ from semanticnn_core.tasks.split import SplitModel
 
 @dataclass(frozen=True)
 class IntegerSemanticNN(SemanticNN):
-    """SemanticNN whose images are encoded as the firmware does, byte for byte; slice and codec are the firmware's."""
+    """SemanticNN whose images are encoded as the firmware does, byte for byte.
 
-    firmware: Firmware | None = None
+    encode: images uint8 (B, 3, H, W) to payloads uint8 (B, n): the integer encoder, or the program in an emulator.
+    """
+
+    encode: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     def of(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, integers") -> "IntegerSemanticNN":
         """Return the system of a task network and its firmware."""
-        return cls(model, firmware.codec, firmware.slice, name, firmware)
+        return cls(model, firmware.codec, firmware.slice, name, firmware.payload)
 
     @torch.no_grad()
     def send(self, images: Tensor) -> Payload:
-        """Return the bytes that the firmware sends for images uint8 (B, 3, H, W)."""
-        local = {"feature": self.model.device_part(images)}
-        return Payload(self.firmware.payload(images).to(self.model.device), local=local)
+        """Return the bytes of images uint8 (B, 3, H, W); the feature is the float network's, for comparison."""
+        return Payload(self.encode(images).to(self.model.device), local={"feature": self.model.device_part(images)})

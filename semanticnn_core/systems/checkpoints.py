@@ -66,7 +66,7 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
 
     The published ones are found whatever `root` is.
     """
-    places = list(dict.fromkeys((located(root) / "checkpoints", CHECKOUT / "data" / "checkpoints")))
+    places = _places(root)
     for folder in (*(place / name for place in places), Path(name).expanduser()):
         if (folder / "config.json").is_file():
             return folder
@@ -79,8 +79,13 @@ def find_checkpoint(name: str, root: str | Path = "data") -> Path:
 
 def checkpoint_for(dataset: str, root: str | Path = "data") -> str:
     """Return the name of the published checkpoint that was trained on a data set; the default one where none was."""
-    found = (path.name for path, about in _readable(located(root) / "checkpoints") if about.get("dataset") == dataset)
-    return next(found, DEFAULT_CHECKPOINT)
+    known = (each for place in _places(root) for each in _readable(place))
+    return next((path.name for path, about in known if about.get("dataset") == dataset), DEFAULT_CHECKPOINT)
+
+
+def _places(root: str | Path) -> list[Path]:
+    """Return where checkpoints are looked for by name: under `root`, then where the published ones lie."""
+    return list(dict.fromkeys((located(root) / "checkpoints", CHECKOUT / "data" / "checkpoints")))
 
 
 def _readable(place: Path) -> Iterator[tuple[Path, dict]]:
@@ -226,9 +231,18 @@ def _save(path: Path, module: nn.Module, dtype: torch.dtype) -> None:
 
 def _load(module: nn.Module, path: Path) -> None:
     try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is missing, damaged or of another architecture: {error}") from error
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}; restore or retrain it") from error
+    wanted = module.state_dict()
+    for name in {**wanted, **tensors}:
+        here, there = (tuple(each[name].shape) if name in each else "nothing" for each in (wanted, tensors))
+        if here != there:
+            raise CheckpointError(
+                f"{path} is of another architecture than config.json says: {name} has shape {there}, expected {here}; "
+                "restore or retrain it"
+            )
+    module.load_state_dict(tensors)
     wrong = [name for name, value in module.state_dict().items() if not value.isfinite().all()]
     if wrong:
         raise CheckpointError(f"{path} holds numbers that are not finite, for instance in {wrong[0]}; retrain it")

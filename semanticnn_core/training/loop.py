@@ -143,7 +143,8 @@ def fit(
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
                 bar.update(images)
                 bar.set_postfix(_state(epoch, config, sums["loss"] / (index + 1), history.rows), refresh=False)
-            means = {name: value / len(loader) for name, value in sums.items()}
+            totals = accelerator.reduce(torch.tensor(list(sums.values()), dtype=torch.float64, device="cpu"), "mean")
+            means = {name: value / len(loader) for name, value in zip(sums, totals.tolist(), strict=True)}
             inner.eval()
             _agree(accelerator, inner)
             means |= validate(inner)

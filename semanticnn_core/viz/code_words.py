@@ -12,7 +12,7 @@ from semanticnn_core.codec import SoftQuantizer
 from semanticnn_core.config import percent
 from semanticnn_core.studies.huffman import PrefixCode
 from semanticnn_core.studies.symbol_codes import flipped, wrong_places
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, subplots
+from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
 
 ORDER_COLORS = {
     "natural": COLORS["blue"],
@@ -25,9 +25,9 @@ ORDER_COLORS = {
 ORDER_NAMES = {"gray": "Gray", "hamming": "Hamming weight", "random": "random ± std"}
 
 
-def error_matrices(quantizers: Mapping[str, SoftQuantizer], ber: float) -> Figure:
-    """Show P(received j | sent i) in percent for each quantiser; centres in ascending order with their code words."""
-    figure, axes = subplots(1, len(quantizers), 4.7 * len(quantizers), 5.0, squeeze=False)
+def draw_error_matrices(quantizers: Mapping[str, SoftQuantizer], ber: float) -> Figure:
+    """Draw P(received j | sent i) in percent for each quantiser; centres in ascending order with their code words."""
+    figure, axes = panes(1, len(quantizers), (4.7 * len(quantizers), 5.0))
     for axis, (name, quantizer) in zip(axes[0], quantizers.items(), strict=True):
         chance = 100 * quantizer.transition(ber)[0]  # (n, n), percent
         axis.imshow(chance.numpy(), cmap=SEQUENTIAL, norm=LogNorm(max(float(chance.min()), 1e-6), 100))
@@ -41,7 +41,7 @@ def error_matrices(quantizers: Mapping[str, SoftQuantizer], ber: float) -> Figur
             axis.set_xticks(range(count), words, rotation=90, family="monospace")
             axis.set_yticks(range(count), words, family="monospace")
         axis.set(
-            title=f"{ORDER_NAMES.get(name, name)} order",
+            title=f"{ORDER_NAMES.get(name) or plain(name)} order",
             xlabel="centre received (its word)",
             ylabel="centre sent (its word)",
         )
@@ -51,12 +51,12 @@ def error_matrices(quantizers: Mapping[str, SoftQuantizer], ber: float) -> Figur
 
 
 @torch.no_grad()
-def received_values(quantizer: SoftQuantizer, bers: Sequence[float]) -> Figure:
-    """Show what each received symbol is worth over the bit error rate, and what the posterior mean saves."""
-    figure, (left, right) = subplots(1, 2, 10, 3.9)
+def draw_received_values(quantizer: SoftQuantizer, bers: Sequence[float]) -> Figure:
+    """Draw what each received symbol is worth over the bit error rate, and what the posterior mean saves."""
+    figure, ((left, right),) = panes(1, 2, (10, 3.9))
     rates = torch.as_tensor(bers)
-    plain = SoftQuantizer(len(quantizer.centers), "plain", quantizer.sigma)
-    plain.load_state_dict(quantizer.state_dict())
+    rounding = SoftQuantizer(len(quantizer.centers), "plain", quantizer.sigma)
+    rounding.load_state_dict(quantizer.state_dict())
     left.plot(rates, quantizer.values(rates), color=COLORS["blue"], linewidth=1.6)
     left.axhline(float(quantizer.prior @ quantizer.levels), color=COLORS["red"], linestyle="--")
     left.set(
@@ -65,16 +65,16 @@ def received_values(quantizer: SoftQuantizer, bers: Sequence[float]) -> Figure:
         ylabel="value",
         title="What a received symbol is worth (dashed: the mean)",
     )
-    saved = 100 * (1 - quantizer.expected_distortion(rates) / plain.expected_distortion(rates))
+    saved = 100 * (1 - quantizer.expected_distortion(rates) / rounding.expected_distortion(rates))
     right.plot(rates, saved, color=COLORS["blue"])
     right.set(xscale="log", xlabel="bit error rate", ylabel="% of the channel's squared error", ylim=(0, None))
     right.set_title("What the posterior mean saves")
     return figure
 
 
-def order_curves(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Show how much more each code order loses than the one best over the whole range; one panel a case."""
-    figure, axes = subplots(1, len(tables), 3.4 * len(tables) + 1.6, 3.8, sharey=True, squeeze=False)
+def draw_order_curves(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw how much more each code order loses than the one best over the whole range; one panel a case."""
+    figure, axes = panes(1, len(tables), (3.4 * len(tables) + 1.6, 3.8), sharey=True)
     for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         best = table[table.order == "optimal"].set_index("ber").distortion
         for order, color in ORDER_COLORS.items():
@@ -83,18 +83,18 @@ def order_curves(tables: Mapping[str, pd.DataFrame]) -> Figure:
             style = {"linestyle": "--"} if order == "optimal" else {"linewidth": 3}  # what lies beneath shows
             axis.plot(excess.index, excess, color=color, label=ORDER_NAMES.get(order, order), **style)
             axis.fill_between(excess.index, excess - spread, excess + spread, color=color, alpha=0.2, linewidth=0)
-        axis.set(xscale="log", xlabel="bit error rate", title=name)
+        axis.set(xscale="log", xlabel="bit error rate", title=plain(name))
     axes[0, 0].set_ylabel("distortion above the optimum (%)")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def flip_damage(cases: Mapping[str, tuple[PrefixCode, int]], symbols: Sequence[int]) -> Figure:
-    """Show which symbols of an image come out wrong when one bit is flipped; row by row as they are sent.
+def draw_flip_damage(cases: Mapping[str, tuple[PrefixCode, int]], symbols: Sequence[int]) -> Figure:
+    """Draw which symbols of an image come out wrong when one bit is flipped; row by row as they are sent.
 
     cases: for each panel the code and the place of the flipped bit.
     """
-    figure, axes = subplots(1, len(cases), 3.3 * len(cases), 4.0, squeeze=False)
+    figure, axes = panes(1, len(cases), (3.3 * len(cases), 4.0))
     columns = round(len(symbols) ** 0.5)
     for axis, (name, (code, place)) in zip(axes[0], cases.items(), strict=True):
         bits = code.encode(symbols)
@@ -103,20 +103,19 @@ def flip_damage(cases: Mapping[str, tuple[PrefixCode, int]], symbols: Sequence[i
         cells = np.full(-(-len(symbols) // columns) * columns, np.nan)
         cells[: len(symbols)] = wrong
         axis.imshow(cells.reshape(-1, columns), cmap=ListedColormap([COLORS["light"], COLORS["red"]]), vmin=0, vmax=1)
-        axis.set_title(
-            f"{name}\n{len(bits)} bits, {len(received)} symbols out,\n{wrong.sum()} wrong (red)", fontsize=11
-        )
+        numbers = f"{len(bits)} bits, {len(received)} symbols out,\n{wrong.sum()} wrong (red)"
+        axis.set_title(f"{plain(name)}\n{numbers}", fontsize=11)
         axis.set_axis_off()
     return figure
 
 
-def damage_spread(damages: Mapping[str, np.ndarray], symbols: int) -> Figure:
-    """Show what share of an image's bits spoil how many of its `symbols` symbols when one of them is flipped."""
-    figure, axis = subplots(1, 1, 8, 3.4)
+def draw_damage_spread(damages: Mapping[str, np.ndarray], symbols: int) -> Figure:
+    """Draw what share of an image's bits spoil how many of its `symbols` symbols when one of them is flipped."""
+    figure, ((axis,),) = panes(size=(8, 3.4))
     least = np.unique(np.geomspace(1, symbols, 200).astype(int))
     for (name, damage), color in zip(damages.items(), CYCLE, strict=False):
         share = 100 * (damage[:, None] >= least).mean(0)
-        axis.step(least, share, where="mid", color=color, label=f"{name}: {damage.mean():.1f} on average")
+        axis.step(least, share, where="mid", color=color, label=f"{plain(name)}: {damage.mean():.1f} on average")
     axis.set(xscale="log", xlabel="at least so many symbols spoilt by one flipped bit", ylabel="share of the bits (%)")
     axis.legend()
     return figure
@@ -131,12 +130,12 @@ def damage_in_words(damage: np.ndarray) -> str:
     )
 
 
-def wrong_curves(table: pd.DataFrame, title: str = "Share of wrong symbols") -> Figure:
-    """Show the share of wrong symbols over the bit error rate, mean ± std over seeds; table as `wrong_shares`'."""
-    figure, axis = subplots(1, 1, 8, 3.8)
+def draw_wrong_curves(table: pd.DataFrame, title: str = "Share of wrong symbols") -> Figure:
+    """Draw the share of wrong symbols over the bit error rate, mean ± std over seeds; table as `wrong_shares`'."""
+    figure, ((axis,),) = panes(size=(8, 3.8))
     for (name, part), color in zip(table.groupby("code", sort=False), CYCLE, strict=False):
         share = 100 * part.groupby("ber").wrong.agg(["mean", "std"])
-        axis.errorbar(share.index, share["mean"], share["std"], color=color, marker="o", capsize=3, label=name)
+        axis.errorbar(share.index, share["mean"], share["std"], color=color, marker="o", capsize=3, label=plain(name))
     axis.set(xscale="log", xlabel="bit error rate", ylabel="wrong symbols (%)", title=title, ylim=(0, 100))
     axis.legend()
     return figure

@@ -14,15 +14,10 @@ from torch import Tensor
 
 from semanticnn_core.config import percent
 from semanticnn_core.systems.journey import Journey, byte_bits
-from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING, SEQUENTIAL, subplots
+from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING, SEQUENTIAL, panes, plain
 
 BIT_COLORS = (COLORS["light"], COLORS["gray"], COLORS["red"])
 """A bit that arrived as 0, one that arrived as 1, and one that flipped."""
-
-
-def panes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (9.0, 4.0), **options) -> tuple:
-    """Return a figure of this size (inches) and its axes, always as an array (rows, columns)."""
-    return subplots(rows, columns, *size, squeeze=False, **options)
 
 
 def draw_sizes(sizes: Mapping[str, float]) -> Figure:
@@ -51,7 +46,7 @@ def draw_history(histories: Mapping[str, Sequence[Mapping[str, float]]], terms: 
     for axis, (term, label) in zip(axes[0], terms.items(), strict=True):
         for name, rows in histories.items():
             rows = [row for row in rows if term in row]
-            axis.plot([row["epoch"] for row in rows], [row[term] for row in rows], marker="o", label=name)
+            axis.plot([row["epoch"] for row in rows], [row[term] for row in rows], marker="o", label=plain(name))
         axis.set(xlabel="epoch", title=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_ylim(bottom=0)
@@ -89,7 +84,7 @@ def draw_features(journeys: Sequence[Journey], title: str, channels: Sequence[in
     bar = {"fraction": 0.4, "format": "%.1f"}
     figure.colorbar(shown, ax=axes[:, count].tolist(), ticks=[0, top], extend="max", **bar)
     figure.colorbar(colored, ax=axes[:, -1].tolist(), ticks=[-top / 2, 0, top / 2], extend="both", **bar)
-    title = f"{title}: feature sent, received at a bit error rate, and received − sent"
+    title = f"{plain(title)}: feature sent, received at a bit error rate, and received − sent"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
 
@@ -120,10 +115,11 @@ def draw_curves(
         stats = group.groupby("ber")[y].agg(["mean", bars]).fillna(0) * scale
         places = [rate or zero for rate in stats.index]
         marker = markers[number % len(markers)]
-        axis.errorbar(places, stats["mean"], stats[bars], marker=marker, ms=5, capsize=3, label=str(name))
+        axis.errorbar(places, stats["mean"], stats[bars], marker=marker, ms=5, capsize=3, label=plain(name))
     own = len(reference or {}) == len(groups) > 1  # one dashed line for each curve, in its colour
     for number, (name, height) in enumerate((reference or {}).items()):
-        axis.axhline(height * scale, ls="--", lw=1.2, color=CYCLE[number] if own else COLORS["gray"], label=name)
+        color = CYCLE[number] if own else COLORS["gray"]
+        axis.axhline(height * scale, ls="--", lw=1.2, color=color, label=plain(name))
     axis.set(xscale="log", yscale="log" if y == "feature_mse" else "linear", xlabel="bit error rate", ylabel=label)
     axis.set_xticks([rate or zero for rate in rates], [percent(rate) for rate in rates])
     axis.xaxis.set_minor_locator(NullLocator())
@@ -160,9 +156,8 @@ def draw_occupancy(shares: Mapping[str, Tensor]) -> Figure:
     for number, (name, share) in enumerate(shares.items()):
         entropy = -float((share * share.clamp_min(1e-12).log2()).sum())
         places = np.arange(count) + (number - (len(shares) - 1) / 2) * width
-        axis.bar(
-            places, 100 * share.numpy(), width * 0.95, label=f"{name}: {entropy:.2f} of {math.log2(count):.0f} bits"
-        )
+        label = f"{plain(name)}: {entropy:.2f} of {math.log2(count):.0f} bits"
+        axis.bar(places, 100 * share.numpy(), width * 0.95, label=label)
     axis.axhline(100 / count, ls="--", lw=1.2, color=COLORS["gray"])
     axis.set(xlabel="centre, from the smallest to the largest", ylabel="share of symbols, %")
     axis.set_xticks(range(count))
@@ -215,7 +210,7 @@ def draw_probabilities(journey: Journey, classes: Sequence[str], axis: Axes) -> 
     for offset, color, name, chances in bars:
         places = np.arange(len(chosen))[::-1] + offset
         axis.barh(places, 100 * chances[chosen].numpy(), 0.38, color=COLORS[color], label=name)
-    axis.set_yticks(range(len(chosen))[::-1], [str(classes[each]) for each in chosen])
+    axis.set_yticks(range(len(chosen))[::-1], [plain(classes[each]) for each in chosen])
     axis.set(xlim=(0, 100), xlabel="probability, %", ylabel="class")
     axis.grid(axis="y", visible=False)
     axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, columnspacing=1, handlelength=1)
@@ -237,9 +232,9 @@ def draw_gallery(journeys: Sequence[Journey], labels: Sequence[int], classes: Se
     for axis, journey, label in zip(axes.flat, journeys, labels, strict=False):
         clean, answer = journey.classes
         axis.imshow(journey.image.permute(1, 2, 0).numpy())
-        axis.set_title(f"{classes[clean]}{gap}→ {classes[answer]}", loc="center", fontsize=11)
+        axis.set_title(f"{plain(classes[clean])}{gap}→ {plain(classes[answer])}", loc="center", fontsize=11)
         axis.title.set_color(COLORS["red"] if answer != int(label) else COLORS["black"])
-        axis.set_xlabel(f"true: {classes[int(label)]}", fontsize=9)
+        axis.set_xlabel(f"true: {plain(classes[int(label)])}", fontsize=9)
         _bare([axis])
     return figure
 
@@ -254,7 +249,7 @@ def draw_grid(rows: Mapping[str, Sequence[Journey]], classes: Sequence[str]) -> 
     for number, (row, (name, journeys)) in enumerate(zip(axes, rows.items(), strict=True)):
         first, mean = journeys[0], journeys[0].sent.mean(0)
         row[0].imshow(first.image.permute(1, 2, 0).numpy())
-        row[0].set_ylabel(f"{name}\n{len(first.payload)} bytes", fontsize=10)
+        row[0].set_ylabel(f"{plain(name)}\n{len(first.payload)} bytes", fontsize=10)
         maps = [("sent", mean, first.clean)]
         maps += [(percent(each.ber), each.received.mean(0), each.answer) for each in journeys]
         low, high = np.quantile(np.stack([shown.numpy() for _, shown, _ in maps]), (0.01, 0.99))
@@ -262,7 +257,7 @@ def draw_grid(rows: Mapping[str, Sequence[Journey]], classes: Sequence[str]) -> 
         for axis, (title, shown, chances) in zip(row[1:], maps, strict=False):
             axis.imshow(shown.numpy(), **span)
             answer = int(chances.argmax())
-            axis.set_xlabel(f"{classes[answer]} ({float(chances[answer]):.0%})", fontsize=10)
+            axis.set_xlabel(f"{plain(classes[answer])} ({float(chances[answer]):.0%})", fontsize=10)
             right = answer == int(first.clean.argmax())
             axis.xaxis.label.set_color(COLORS["black"] if right else COLORS["red"])
             axis.set_title(title if number == 0 else "", loc="center", fontsize=10)

@@ -15,8 +15,7 @@ from semanticnn_core.stm32.emulator import Profile
 from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.project import SOURCES
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.figures import panes
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL
+from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
 
 STAGES = {
     "stem_row": "first layer, ReLU, pooling",
@@ -89,7 +88,7 @@ def draw_memory(parts: Mapping[str, int], whole: Mapping[str, int]) -> Figure:
     bars = {**whole, "row by row": sum(parts.values())}
     axis = axes[0, 0]
     colors = [*[COLORS["gray"]] * len(whole), COLORS["red"]]
-    axis.barh(list(bars), list(bars.values()), color=colors)
+    axis.barh(list(map(plain, bars)), list(bars.values()), color=colors)
     for place, count in enumerate(bars.values()):
         axis.text(count * 1.1, place, f"{count / 1024:.1f} KB", va="center", fontsize=10)
     for name, count in BOARD.items():
@@ -100,7 +99,7 @@ def draw_memory(parts: Mapping[str, int], whole: Mapping[str, int]) -> Figure:
     axis.grid(axis="y", visible=False)
     left = 0
     for number, (name, count) in enumerate(parts.items()):
-        axes[0, 1].barh(0, count, left=left, color=CYCLE[number % len(CYCLE)], label=f"{name}, {count:,} B")
+        axes[0, 1].barh(0, count, left=left, color=CYCLE[number % len(CYCLE)], label=f"{plain(name)}, {count:,} B")
         left += count
     axes[0, 1].set(yticks=[], xlabel="bytes", title="what the rows leave behind", ylim=(-0.5, 2.2))
     axes[0, 1].legend(loc="upper left", fontsize=9)
@@ -117,7 +116,7 @@ def draw_profile(profiles: Mapping[str, Profile], macs: int) -> Figure:
         for function, count in profile.by_function.items():
             counts[STAGES.get(function.split(".")[0], "the rest")] += count
         places = np.arange(len(counts)) + 0.38 * (number - (len(profiles) - 1) / 2)
-        label = f"{name}: {profile.instructions / 1e6:.2f} M, {profile.instructions / macs:.2f} a multiplication"
+        label = f"{plain(name)}: {profile.instructions / 1e6:.2f} M, {profile.instructions / macs:.2f} a multiplication"
         axis.barh(places, [each / 1e6 for each in counts.values()], 0.36, label=label)
         for place, count in zip(places, counts.values(), strict=True):
             axis.text(count / 1e6, place, f" {100 * count / profile.instructions:.1f} %", va="center", fontsize=9)

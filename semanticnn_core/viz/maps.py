@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.evaluation.truth import RANDOM
-from semanticnn_core.viz.figures import panes
-from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING
+from semanticnn_core.viz.style import COLORS, CYCLE, DIVERGING, panes, plain
 
 SQUARE = (0, 1, 1, 0)
 """Extent of every picture: images and maps of all sizes lie on each other."""
@@ -46,7 +45,7 @@ def draw_maps(
     over_images: the image, grey, shines through; otherwise the bare feature pixels. masks: outlined in black.
     """
     figure, axes = panes(len(images), len(maps) + 1, (1.3 * len(maps) + 2.2, 1.42 * len(images) + 0.6))
-    prepare(axes, ["image", *(METHOD_NAMES.get(name, name) for name in maps)], masks)
+    prepare(axes, ["image", *map(_method_name, maps)], masks)
     for number, (row, image) in enumerate(zip(axes, shown_pixels(images), strict=True)):
         row[0].imshow(image, extent=SQUARE)
         for axis, scores in zip(row[1:], maps.values(), strict=True):
@@ -77,14 +76,14 @@ def draw_truth(summary: pd.DataFrame, by: str = "feature", metrics: Sequence[str
             bars = scale * part["standard_error"].fillna(0)
             axis.errorbar(
                 scale * part["mean"], places, xerr=bars, fmt="osD^vP"[number % 6], ms=5, capsize=3, lw=1.5,
-                color=CYCLE[number % len(CYCLE)], label=str(group),
+                color=CYCLE[number % len(CYCLE)], label=plain(group),
             )  # fmt: skip
             if RANDOM in part.index:
                 axis.axvline(scale * part["mean"][RANDOM], ls="--", lw=1.2, color=COLORS["gray"], zorder=1)
         counts = summary.loc[summary["metric"] == metric, "images"] if "images" in summary else pd.Series(dtype=int)
         count = "" if counts.empty else f"\nn = {'–'.join(map(str, sorted({counts.min(), counts.max()})))}"
         axis.set_title(label + count, fontsize=10)
-        axis.set_yticks(range(len(methods)), [METHOD_NAMES.get(each, each).replace("\n", " ") for each in methods])
+        axis.set_yticks(range(len(methods)), [_method_name(each).replace("\n", " ") for each in methods])
         axis.set_ylim(len(methods) - 0.5, -0.5)
         axis.set_xlim(0, 1.1 * axis.get_xlim()[1])
     if len(groups) > 1:
@@ -100,7 +99,7 @@ def draw_masking(table: pd.DataFrame) -> Figure:
         for number, (method, part) in enumerate(table[table["kind"] == kind].groupby("method", sort=False)):
             stats = 100 * part.groupby("share")["probability"].agg(["mean", "sem"]).fillna(0)
             color = COLORS["gray"] if method == "random" else CYCLE[number % len(CYCLE)]
-            name = METHOD_NAMES.get(method, method).replace("\n", " ")
+            name = _method_name(method).replace("\n", " ")
             style = {"color": color, "ls": "--" if method == "random" else "-", "elinewidth": 0.8}
             axis.errorbar(100 * stats.index, stats["mean"], stats["sem"], label=name, **style)
         name = {"deletion": "pixels gone (set to zero), %", "insertion": "pixels back, %"}[kind]
@@ -108,6 +107,10 @@ def draw_masking(table: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylabel("probability of the true class, %")
     axes[0, 1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _method_name(method: str) -> str:
+    return METHOD_NAMES.get(method) or plain(method)
 
 
 def draw_map(axis: Axes, scores: Tensor, image: np.ndarray | None):

@@ -17,8 +17,8 @@ from semanticnn_core.evaluation.tables import (
     uncompressed_accuracy,
     whole_codes,
 )
-from semanticnn_core.viz.figures import draw_curves, panes
-from semanticnn_core.viz.style import COLORS, CYCLE
+from semanticnn_core.viz.figures import draw_curves
+from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
 STYLES = {
     "ours": ("o", "-", "circles"),
@@ -85,11 +85,11 @@ def draw_measured(table: pd.DataFrame, reported: pd.DataFrame, again: pd.DataFra
     axis, whole = axes[0, 0], whole_codes(table)
     colors = dict(zip(whole["system"].unique(), cycle(CYCLE)))
     for name, rows in whole.groupby("system", sort=False):
-        _curve(axis, rows, f"{name}, {rows['bytes'].iloc[0]:.0f} B", color=colors[name], fmt="o-")
+        _curve(axis, rows, f"{plain(name)}, {rows['bytes'].iloc[0]:.0f} B", color=colors[name], fmt="o-")
     _level(axis, table, "uncompressed", COLORS["gray"])
     if again is not None:
         for name, rows in whole_codes(again).groupby("system", sort=False):
-            _curve(axis, rows, name, color=COLORS["black"], fmt="D", mfc="none")
+            _curve(axis, rows, plain(name), color=COLORS["black"], fmt="D", mfc="none")
         _level(axis, again, "uncompressed, now", COLORS["black"])
     rates = sorted(set(whole["ber"]) - {0.0})
     axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %")
@@ -113,7 +113,10 @@ def _level(axis: Axes, table: pd.DataFrame, label: str, color: str) -> None:
 
 def _losses(axis: Axes, means: pd.DataFrame, reported: pd.DataFrame, colors: dict[str, str]) -> None:
     """Draw the points lost as bars, the measured above the reported."""
-    bars = [(f"{row.system}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]}) for row in means.itertuples()]
+    bars = [
+        (f"{plain(row.system)}\n{row.bytes:.0f} B", row.lost, {"color": colors[row.system]})
+        for row in means.itertuples()
+    ]
     for row in reported.dropna(subset="accuracy").itertuples():
         look = {"color": COLORS["light"], "hatch": "//", "edgecolor": COLORS["gray"]}
         label = f"paper: {row.system},\n{row.network}, {row.float_bytes:,.0f} B"  # as the paper counts

@@ -18,7 +18,7 @@ from semanticnn_core.codec.code_order import order_by_name
 from semanticnn_core.config import percent
 from semanticnn_core.studies.centers import CenterRun, entropy_bits, lloyd_max, relative_distortion, with_centers
 from semanticnn_core.training.losses import occupancy_loss
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, subplots
+from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def coded_quantizer(latents: Tensor, centers: Tensor, sigma: float, order: str =
     return quantizer
 
 
-def journey(image: Tensor, latent: Tensor, quantizer: SoftQuantizer) -> Figure:
-    """Show an image uint8 (3, H, W), one channel (h, w) of its latent, and the code words that leave the device."""
-    figure, axes = subplots(1, 3, 10, 3.4)
+def draw_journey(image: Tensor, latent: Tensor, quantizer: SoftQuantizer) -> Figure:
+    """Draw an image uint8 (3, H, W), one channel (h, w) of its latent, and the code words that leave the device."""
+    figure, (axes,) = panes(1, 3, (10, 3.4))
     index = quantizer.assign(latent.contiguous())
     axes[0].imshow(image.permute(1, 2, 0).numpy())
     scale = {"cmap": SEQUENTIAL, "vmin": float(latent.min()), "vmax": float(latent.max())}
@@ -80,9 +80,9 @@ def journey(image: Tensor, latent: Tensor, quantizer: SoftQuantizer) -> Figure:
     return figure
 
 
-def staircases(latents: Tensor, quantizer: SoftQuantizer, sigmas: Sequence[float]) -> Figure:
-    """Show the hard staircase and a soft one for every sigma over the latents' density, and below, their slopes."""
-    figure, (top, bottom) = subplots(2, 1, 9, 6.2, sharex=True, height_ratios=(3, 2))
+def draw_staircases(latents: Tensor, quantizer: SoftQuantizer, sigmas: Sequence[float]) -> Figure:
+    """Draw the hard staircase and a soft one for every sigma over the latents' density, and below, their slopes."""
+    figure, ((top,), (bottom,)) = panes(2, 1, (9, 6.2), sharex=True, height_ratios=(3, 2))
     span = shown_range(latents)
     crowd = top.twinx()
     crowd.hist(latents.flatten().numpy(), bins=120, range=span, color=COLORS["light"])
@@ -108,15 +108,14 @@ def staircases(latents: Tensor, quantizer: SoftQuantizer, sigmas: Sequence[float
     return figure
 
 
-def trajectories(runs: Mapping[str, CenterRun], latents: Tensor, marks: Mapping[str, Tensor]) -> Figure:
-    """Show the centres' ways over the steps of each run, and beside them the latents' density with marks to meet."""
-    figure, axes = subplots(
-        1, len(runs) + 1, 3.6 * len(runs) + 3.0, 4.4, sharey=True, width_ratios=[1.6] * len(runs) + [1]
-    )
+def draw_trajectories(runs: Mapping[str, CenterRun], latents: Tensor, marks: Mapping[str, Tensor]) -> Figure:
+    """Draw the centres over the steps of each run, and beside them the latents' density with marks to meet."""
+    widths = [1.6] * len(runs) + [1]
+    figure, (axes,) = panes(1, len(widths), (3.6 * len(runs) + 3.0, 4.4), sharey=True, width_ratios=widths)
     for axis, (name, run) in zip(axes, runs.items(), strict=False):
         axis.plot(run.step, run.centers, color=COLORS["blue"], linewidth=1.5)
         axis.plot(run.step[:1].expand(run.centers.shape[1]), run.centers[0], "o", color=COLORS["red"], clip_on=False)
-        axis.set(title=name, xlabel="step")
+        axis.set(title=plain(name), xlabel="step")
     axes[0].set_ylabel("centre, in units of the latent")
     crowd = axes[-1]
     crowd.hist(
@@ -126,21 +125,21 @@ def trajectories(runs: Mapping[str, CenterRun], latents: Tensor, marks: Mapping[
     for number, (name, centers) in enumerate(marks.items()):
         place = torch.full((len(centers),), right * (0.55 + 0.2 * number))
         color = (COLORS["orange"], COLORS["green"], COLORS["purple"])[number % 3]
-        crowd.plot(place, centers, "D", color=color, markersize=5, label=name)
+        crowd.plot(place, centers, "D", color=color, markersize=5, label=plain(name))
     crowd.set(title="where the latents are", xticks=[])
     crowd.grid(False)
     crowd.legend(loc="upper left", bbox_to_anchor=(0, -0.02))
     return figure
 
 
-def learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -> Figure:
-    """Show the distortion and L_div of each run over its steps, with distortions to compare with."""
-    figure, (left, right) = subplots(1, 2, 10, 3.6)
+def draw_learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -> Figure:
+    """Draw the distortion and L_div of each run over its steps, with distortions to compare with."""
+    figure, ((left, right),) = panes(1, 2, (10, 3.6))
     for (name, run), color in zip(runs.items(), CYCLE, strict=False):
-        left.plot(run.step, run.distortion, color=color, label=name)
-        right.plot(run.step, run.divergence, color=color, label=name)
+        left.plot(run.step, run.distortion, color=color, label=plain(name))
+        right.plot(run.step, run.divergence, color=color, label=plain(name))
     for (name, value), style in zip(marks.items(), ("--", ":", "-."), strict=False):
-        left.axhline(value, color=COLORS["black"], linestyle=style, linewidth=1.2, label=name)
+        left.axhline(value, color=COLORS["black"], linestyle=style, linewidth=1.2, label=plain(name))
     left.set(title="What quantiser and channel lose", xlabel="step", ylabel="share of the latents' variance")
     right.set(title="How uneven the use is", xlabel="step", ylabel=r"$L_{\mathrm{div}}$, soft count (nats)")
     left.set_ylim(0, None)
@@ -149,17 +148,15 @@ def learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -
     return figure
 
 
-def occupancies(uses: Mapping[str, Tensor]) -> Figure:
-    """Show how often each centre is used, one panel a case, with its entropy and the L_div of these whole counts."""
-    figure, axes = subplots(1, len(uses), 3.4 * len(uses), 3.4, sharey=True, squeeze=False)
+def draw_occupancies(uses: Mapping[str, Tensor]) -> Figure:
+    """Draw how often each centre is used, one panel a case, with its entropy and the L_div of these whole counts."""
+    figure, axes = panes(1, len(uses), (3.4 * len(uses), 3.4), sharey=True)
     for axis, (name, use) in zip(axes[0], uses.items(), strict=True):
         count = len(use)
         axis.bar(range(count), 100 * use.numpy(), color=COLORS["blue"], width=0.8)
         axis.axhline(100 / count, color=COLORS["red"], linestyle="--", linewidth=1.4)
-        numbers = (
-            f"{entropy_bits(use):.2f} of {math.log2(count):g} bits, $L_{{div}}$ = {float(occupancy_loss(use)):.3f}"
-        )
-        axis.set_title(f"{name}\n{numbers}", fontsize=11)
+        numbers = f"{entropy_bits(use):.2f} of {math.log2(count):g} bits, $L_{{div}}$ = {occupancy_loss(use):.3f}"
+        axis.set_title(f"{plain(name)}\n{numbers}", fontsize=11)
         axis.set_xlabel("centre, smallest first")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="x", visible=False)
@@ -167,9 +164,9 @@ def occupancies(uses: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-def trade(table: pd.DataFrame) -> Figure:
-    """Show entropy and distortion over the weight of L_div; table: alpha, seed, entropy, ber, distortion."""
-    figure, (left, right) = subplots(1, 2, 10, 3.6)
+def draw_trade(table: pd.DataFrame) -> Figure:
+    """Draw entropy and distortion over the weight of L_div; table: alpha, seed, entropy, ber, distortion."""
+    figure, ((left, right),) = panes(1, 2, (10, 3.6))
     names = [f"{alpha:g}" for alpha in sorted(table.alpha.unique())]
     use = table.groupby("alpha").entropy.agg(["mean", "std"])
     left.errorbar(names, use["mean"], use["std"], color=COLORS["blue"], marker="o", capsize=3)
@@ -196,14 +193,14 @@ def trade(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def mapping_grid(latents: Tensor, counts: Sequence[int], bers: Sequence[float], sigma: float) -> Figure:
-    """Show what is sent and what arrives for every number of centres (columns) and bit error rate (rows).
+def draw_mapping_grid(latents: Tensor, counts: Sequence[int], bers: Sequence[float], sigma: float) -> Figure:
+    """Draw what is sent and what arrives for every number of centres (columns) and bit error rate (rows).
 
     The code words are in natural order.
     """
-    figure, axes = subplots(len(bers), len(counts), 3.3 * len(counts), 2.5 * len(bers), sharex=True, sharey=True)
+    figure, axes = panes(len(bers), len(counts), (3.3 * len(counts), 2.5 * len(bers)), sharex=True, sharey=True)
     span = shown_range(latents)
-    for row, ber in zip(np.atleast_2d(axes), bers, strict=True):
+    for row, ber in zip(axes, bers, strict=True):
         for axis, count in zip(row, counts, strict=True):
             quantizer = coded_quantizer(latents, lloyd_max(latents, count), sigma)
             drawn = mapping(quantizer, span, ber)
@@ -215,7 +212,7 @@ def mapping_grid(latents: Tensor, counts: Sequence[int], bers: Sequence[float], 
             lost = float(relative_distortion(quantizer, latents, ber))
             axis.set_title(f"{count} centres, BER {percent(ber)}: {100 * lost:.2g} % lost", fontsize=10)
         row[0].set_ylabel("value")
-    for axis in np.atleast_2d(axes)[-1]:
+    for axis in axes[-1]:
         axis.set_xlabel("latent")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 from cycler import cycler
+from matplotlib import font_manager
 
 COLORS = {
     "blue": "#0072B2",
@@ -25,9 +26,20 @@ SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 """Colour map for what has a neutral middle."""
 
+FALLBACKS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "Noto Emoji",
+)
+"""Fonts for the signs that matplotlib's own lacks, where they are installed."""
+
 
 def use_style() -> None:
     """Set matplotlib's defaults for this session: readable text, two spines, a faint grid, no frames."""
+    installed = set(font_manager.get_font_names())
     plt.rcParams.update(
         {
             "axes.axisbelow": True,
@@ -43,6 +55,7 @@ def use_style() -> None:
             "figure.dpi": 80,
             "figure.figsize": (9.0, 4.0),
             "figure.titlesize": 13,
+            "font.family": ["sans-serif", *(name for name in FALLBACKS if name in installed)],
             "font.size": 11,
             "grid.color": COLORS["light"],
             "grid.linewidth": 0.6,
@@ -60,8 +73,17 @@ def use_style() -> None:
     )
 
 
-def subplots(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 3.6, **options) -> tuple:
-    """Return a figure of this size (inches) and its axes, closed to pyplot: a cell that ends in it shows it once."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+def panes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (9.0, 4.0), **options) -> tuple:
+    """Return a figure of this size (inches) and its axes, always as an array (rows, columns).
+
+    The figure is closed to pyplot: a cell that ends in it shows it once.
+    """
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
     plt.close(figure)
     return figure, axes
+
+
+def plain(text: object) -> str:
+    """Return a name as matplotlib is to spell it: dollars make no formula, a leading underscore does not hide it."""
+    text = str(text).replace("$", r"\$")
+    return "\u200b" + text if text.startswith("_") else text  # legends leave out what starts with an underscore

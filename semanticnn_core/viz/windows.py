@@ -15,9 +15,8 @@ from semanticnn_core.channels import Arrival
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import Slice, Window
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.viz.figures import panes
 from semanticnn_core.viz.maps import SQUARE, draw_map, prepare, shown_pixels
-from semanticnn_core.viz.style import COLORS, SEQUENTIAL
+from semanticnn_core.viz.style import COLORS, SEQUENTIAL, panes, plain
 
 WINDOWS = get_args(Window)
 WINDOW_COLORS = dict(zip(WINDOWS, (COLORS["gray"], COLORS["red"], COLORS["blue"]), strict=True))
@@ -58,7 +57,7 @@ def draw_slicing(
     prepare(axes, names, masks)
     for row, image, map_, answer in zip(axes, shown_pixels(images), believed, clean.tolist(), strict=True):
         row[0].imshow(image, extent=SQUARE)
-        row[0].set_xlabel(f"uncompressed: {classes[answer]}", fontsize=9)
+        row[0].set_xlabel(f"uncompressed: {plain(classes[answer])}", fontsize=9)
         row[1].imshow(image.mean(2), cmap="gray", extent=SQUARE)
         row[1].imshow(map_.numpy(), cmap=SEQUENTIAL, alpha=0.65, extent=SQUARE)
     for number, window in enumerate(WINDOWS, 2):
@@ -73,7 +72,7 @@ def draw_slicing(
                 sides = box[2] - box[0], box[3] - box[1]
                 each.add_patch(Rectangle(box[:2], *sides, fill=False, color=WINDOW_COLORS[window], lw=width))
             kept = "" if masks is None else f"{100 * share_inside(masks[place], box):.0f} % of it kept, "
-            axis.set_xlabel(f"{kept}answer {classes[int(answers[place])]}", fontsize=9)
+            axis.set_xlabel(f"{kept}answer {plain(classes[int(answers[place])])}", fontsize=9)
             axis.xaxis.label.set_color(COLORS["black" if answers[place] == clean[place] else "red"])
     return figure
 

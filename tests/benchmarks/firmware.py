@@ -2,6 +2,7 @@
 
     .venv/bin/python tests/benchmarks/firmware.py
     .venv/bin/python tests/benchmarks/firmware.py --parts bytes --images 20
+    .venv/bin/python tests/benchmarks/firmware.py --out data/results
 
 `bytes`: every compiler and emulator against the integer encoder, both backbones at 64 and 128 px on SceneDigits
 images (brought to size), and random models on this machine. `costs`: memory and instructions, ResNet-50 at 128, 224 and
@@ -19,22 +20,23 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 import tyro
+from published import publish
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from semanticnn_core.channels import BitErrors
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.config import DEFAULT_CHECKPOINT, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets import load_dataset
-from semanticnn_core.evaluation.sweep import sweep_systems
+from semanticnn_core.evaluation import sweep
 from semanticnn_core.stm32.build import CORES, build, gcc, host_compilers, toolchains
-from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.check import has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.project import write_project
-from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
-from semanticnn_core.systems import SemanticNN, load_checkpoint
+from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 
 PARTS = ("bytes", "costs", "symbols", "accuracy")
@@ -54,10 +56,15 @@ class FirmwareBenchmark:
     """Channel seeds of the accuracy."""
     checkpoint: str = DEFAULT_CHECKPOINT
     """Whose encoder is exported."""
+    out: Path | None = None
+    """Folder of tables to write as firmware-PART.csv, for instance data/results."""
 
     def __call__(self) -> None:
         for part in self.parts:
-            print(f"\n{part}\n{getattr(self, part)().to_string(index=False)}", flush=True)
+            table = getattr(self, part)()
+            print(f"\n{part}\n{table.to_string(index=False)}", flush=True)
+            if self.out:
+                publish(self.out / f"firmware-{part}.csv", table)
 
     def bytes(self) -> pd.DataFrame:
         """Return how many bytes differ from the integer encoder's, a row a model and witness."""
@@ -67,11 +74,11 @@ class FirmwareBenchmark:
             firmware = firmware_of(model, codec, images)
             for witness, wrong, count in self.witnesses(model, firmware, images[: self.images]):
                 rows.append({"model": f"{name}, {size} px", "witness": witness, "bytes": count, "differ": wrong})
-        dice, wrong, count = random.Random(0), 0, 0
+        draws, wrong, count = random.Random(0), 0, 0
         for number in range(self.models):
-            model, codec, images = random_encoder(dice, number)
-            slices = {"slice_ratio": dice.choice((1.0, 0.5, 0.2)), "window": dice.choice(("center", "importance"))}
-            firmware = firmware_of(model, codec, images, **slices)
+            model, codec, images = random_encoder(draws, number)
+            slice = Slice(draws.choice((1.0, 0.5, 0.2)), draws.choice(("center", "importance")))
+            firmware = firmware_of(model, codec, images, slice)
             with TemporaryDirectory() as folder:
                 project = exported(firmware, model, images, folder)
                 command = list(host_compilers().values())[-1]  # with sanitizers, where there is one that has them
@@ -112,12 +119,13 @@ class FirmwareBenchmark:
                     rows.append(
                         {
                             "model": f"{name}, {size} px",
+                            "payload_bytes": firmware.payload_bytes,
                             "compiler": toolchain.name,
-                            "RAM + stack, KB": (emulator.ram_bytes + stack) / 1024,
-                            "flash, KB": emulator.flash_bytes / 1024,
-                            "instructions, M": profile.instructions / 1e6,
-                            "a MAC": profile.instructions / firmware.encoder.macs,
-                            "GDN to packing, %": 100 * last / profile.instructions,
+                            "ram_kb": (emulator.ram_bytes + stack) / 1024,
+                            "flash_kb": emulator.flash_bytes / 1024,
+                            "instructions_millions": profile.instructions / 1e6,
+                            "instructions_per_mac": profile.instructions / firmware.encoder.macs,
+                            "gdn_to_packing": last / profile.instructions,
                         }
                     )
         return pd.DataFrame(rows).round(3)
@@ -127,26 +135,38 @@ class FirmwareBenchmark:
         model, codec, images, test = self.shipped()
         encoder = quantize_encoder(model, codec, images)
         apart = []
-        for part in test.first(None)["image"].split(250):
-            exact = codec.quantizer.assign(codec.encoder(model.device(part)))
-            apart.append((encoder(part) - exact).abs().flatten())
+        for _, batch in test.batches():
+            exact = codec.quantizer.assign(codec.encoder(model.device_part(batch["image"])))
+            apart.append((encoder(batch["image"]) - exact).abs().flatten())
         apart = torch.cat(apart)
-        shares = {"equal, %": apart == 0, "one step away, %": apart == 1, "further, %": apart > 1}
-        return pd.DataFrame([{"symbols": len(apart)} | {k: 100 * float(v.double().mean()) for k, v in shares.items()}])
+        shares = {"equal": apart == 0, "one_step": apart == 1, "further": apart > 1}
+        return pd.DataFrame([{"symbols": len(apart)} | {k: float(v.double().mean()) for k, v in shares.items()}])
 
     def accuracy(self) -> pd.DataFrame:
-        """Return the accuracy through both encoders on the test split, and the mean of the paired differences."""
+        """Return the accuracy through both encoders on the test split, and the paired differences in points."""
         model, codec, images, test = self.shipped()
-        integer = IntegerSemanticNN(model, firmware_of(model, codec, images), "integers")
-        table = sweep_systems([SemanticNN(model, codec, name="floats"), integer], model, test, (0.0, 0.01), self.seeds)
-        table = 100 * table.pivot_table(index=["ber", "seed"], columns="system", values="accuracy")
-        table["integers − floats"] = table["integers"] - table["floats"]
-        return table.groupby("ber").agg(["mean", "std"]).round(3).reset_index()
+        systems = [
+            SemanticNN(model, codec, name="floats"),
+            IntegerSemanticNN.of(model, firmware_of(model, codec, images), "integers"),
+        ]
+        table = sweep(systems, test, [BitErrors(0.0), BitErrors(0.01)], self.seeds)
+        table = table.pivot_table(index=["ber", "seed"], columns="system", values="accuracy")
+        table["difference"] = 100 * (table["integers"] - table["floats"])
+        return (
+            table.groupby("ber")
+            .agg(
+                seeds=("floats", "size"),
+                floats=("floats", "mean"),
+                integers=("integers", "mean"),
+                difference=("difference", "mean"),
+                std=("difference", "std"),
+            )
+            .reset_index()
+        )
 
     def shipped(self):
         """Return network, codec, calibration images and the test split of the checkpoint."""
-        checkpoint = load_checkpoint(self.checkpoint)
-        data = load_dataset(checkpoint.about["dataset"], image_size=checkpoint.model.image_size)
+        checkpoint, data = open_checkpoint(self.checkpoint)
         return checkpoint.model, checkpoint.codec, data.train.first(CALIBRATION_IMAGES)["image"], data.test
 
     def encoder(self, name: str, size: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
@@ -154,10 +174,10 @@ class FirmwareBenchmark:
         model, codec, images, _ = self.shipped()
         images = resized(images, size)
         if name == "mobilenet_v2":
-            return SplitModel(model.device, nn.Identity(), size, model.feature_range).frozen(), codec, images
+            return SplitModel(model.device_part, nn.Identity(), size, model.feature_range).frozen(), codec, images
         torch.manual_seed(0)
         whole = SplitModel.of(name, 10, size)
-        model = SplitModel(whole.device, nn.Identity(), size)
+        model = SplitModel(whole.device_part, nn.Identity(), size)
         return *calibrated(model, images, code_channels=32, kernel=4, stride=4), images
 
 
@@ -168,9 +188,9 @@ def exported(firmware: Firmware, model: SplitModel, images: Tensor, folder: str)
     return project
 
 
-def firmware_of(model: SplitModel, codec: SemanticCodec, images: Tensor, **slices) -> Firmware:
+def firmware_of(model: SplitModel, codec: SemanticCodec, images: Tensor, slice: Slice = WHOLE) -> Firmware:
     """Return the firmware of a codec that is calibrated on these images."""
-    return Firmware(quantize_encoder(model, codec, images), codec, model.feature_shape, **slices)
+    return Firmware(quantize_encoder(model, codec, images), codec, model.feature_shape, slice)
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -181,37 +201,37 @@ def resized(images: Tensor, size: int) -> Tensor:
 @torch.no_grad()
 def calibrated(model: SplitModel, images: Tensor, **config) -> tuple[SplitModel, SemanticCodec]:
     """Let a random network's batch norms see the images, and fit a new codec to its features."""
-    norms = [each for each in model.device.modules() if isinstance(each, nn.BatchNorm2d)]
+    norms = [each for each in model.device_part.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias, 0, 0.3)
         norm.momentum = None
-    model.device.train()
-    model.device(images)
+    model.device_part.train()
+    model.device_part(images)
     model = model.frozen()
     channels = model.feature_shape[0]
     codec = SemanticCodec(CodecConfig(feature_channels=channels, feature_range=model.feature_range, **config)).eval()
-    codec.calibrate(model.device(images))
+    codec.calibrate(model.device_part(images))
     codec.encoder.prelu.log_slope.uniform_(math.log(0.05), math.log(1.5))
     codec.encoder.gdn.raw_gamma.add_(torch.randn_like(codec.encoder.gdn.raw_gamma) * 0.5)
     codec.importance.random_(-127, 128)
     return model, codec.requires_grad_(False)
 
 
-def random_encoder(dice: random.Random, seed: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
+def random_encoder(draws: random.Random, seed: int) -> tuple[SplitModel, SemanticCodec, Tensor]:
     """Return a network and codec of random shape, and 40 images: photographs, noise, black, white."""
     torch.manual_seed(seed)
-    stem, pool = dice.choice((3, 5, 7)), dice.random() < 0.5
-    channels, kernel = 4 * dice.randint(1, 8), dice.choice(((1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (4, 2)))
-    size = dice.choice((32, 48, 64))
+    stem, pool = draws.choice((3, 5, 7)), draws.random() < 0.5
+    channels, kernel = 4 * draws.randint(1, 8), draws.choice(((1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (4, 2)))
+    size = draws.choice((32, 48, 64))
     layers = [PixelNormalize(), nn.Conv2d(3, channels, stem, 2, stem // 2, bias=False), nn.BatchNorm2d(channels)]
-    layers += [dice.choice((nn.ReLU, nn.ReLU6))(), *([nn.MaxPool2d(3, 2, 1)] if pool else [])]
-    photos = load_dataset("scene_digits").validation.take(28).images
+    layers += [draws.choice((nn.ReLU, nn.ReLU6))(), *([nn.MaxPool2d(3, 2, 1)] if pool else [])]
+    photos = load_dataset("scene_digits").validation.first(28)["image"]
     images = torch.cat([resized(photos, size), torch.randint(0, 256, (10, 3, size, size), dtype=torch.uint8)])
     images = torch.cat([images, torch.zeros_like(images[:1]), torch.full_like(images[:1], 255)])
     model = SplitModel(nn.Sequential(*layers), nn.Identity(), size)
-    config = {"kernel": kernel[0], "stride": kernel[1], "code_channels": dice.randint(1, 24)}
-    return *calibrated(model, images, centers=dice.choice((2, 4, 8, 16, 64)), **config), images
+    config = {"kernel": kernel[0], "stride": kernel[1], "code_channels": draws.randint(1, 24)}
+    return *calibrated(model, images, centers=draws.choice((2, 4, 8, 16, 64)), **config), images
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import tyro
 from playwright.sync_api import sync_playwright
+from published import publish
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))  # tests are no package
 from driver import Watched, find_browser, launch  # noqa: E402
@@ -81,6 +82,8 @@ class Latency:
     """Keys pressed, eight to the left and eight to the right in turns."""
     drags: int = 10
     """Fast drags, to and fro."""
+    out: Path | None = None
+    """Folder of the table to write, latency.csv, for instance data/results."""
 
     def __call__(self) -> None:
         (name,) = notebook_names(self.notebook) or [None]
@@ -98,7 +101,10 @@ class Latency:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         load = f"load {os.getloadavg()[0]:.1f} on {cores} usable cores"
         print(f"{name}, {self.slider!r}, milliseconds until painted; {load}")
-        print(summary(times).to_string(index=False))
+        table = summary(times).assign(load=round(os.getloadavg()[0], 1), cores=cores)
+        print(table.to_string(index=False))
+        if self.out:
+            publish(self.out / "latency.csv", table)
 
     def measure(self, watched: Watched) -> list[dict]:
         """Return a row a move and kind of picture: what, picture, milliseconds."""

@@ -1,15 +1,20 @@
 """Speed, as ratios measured in one run: what the codec's training costs over the frozen backbone alone.
 
-`make bench` prints the table; nothing is asserted, because machines differ.
+`make bench` prints the table; nothing is asserted, because machines differ. `--out data/results` writes speed.csv and
+packing.csv.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 
+import pandas as pd
 import torch
+import tyro
+from published import publish
 from torch import nn
 from torch.nn import functional as F
 
@@ -55,7 +60,7 @@ def training_speed(name: str) -> dict[str, float]:
     codec.calibrate(model.device_part(batch["image"]))
     config = CodecTrainConfig()
     optimizer = torch.optim.AdamW(codec.parameters(), config.learning_rate)
-    progress = Progress(0, 0.0, Draws(0))
+    progress = Progress(0, 0.0, Draws(torch.Generator().manual_seed(0)))
     point = model.device_part(batch["image"]).clone().requires_grad_()
 
     folded = model.folded()
@@ -101,18 +106,34 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    keep_freed_memory()
-    print(f"{torch.get_num_threads()} threads, batch {BATCH}, {IMAGE_SIZE} px, median of {ROUNDS}")
-    for name in CODECS:
-        speed = training_speed(name)
-        limit, folded = speed["limit"], speed["limit, folded"]
-        for each, rate in speed.items():
-            ratios = f"{rate / limit:5.2f} of the limit, {rate / folded:5.2f} of the folded one"
-            print(f"{name:13} {each:22}: {rate:7.1f} images/s, {ratios}")
-    print(f"pack + unpack, one core: {packing_speed():.0f} MB/s of payload")
-    print(f"SceneDigits built in {_seconds(build_scene_digits):.1f} s")
+@dataclass(frozen=True)
+class Speed:
+    """Measure the speed of training and packing."""
+
+    out: Path | None = None
+    """Folder of tables to write, speed.csv and packing.csv, for instance data/results."""
+
+    def __call__(self) -> None:
+        keep_freed_memory()
+        threads, rows = torch.get_num_threads(), []
+        print(f"{threads} threads, batch {BATCH}, {IMAGE_SIZE} px, median of {ROUNDS}")
+        for name in CODECS:
+            speed = training_speed(name)
+            limit, folded = speed.pop("limit"), speed.pop("limit, folded")
+            print(f"{name}: {limit:.1f} images/s are the limit, {folded:.1f} the folded one")
+            rows += [
+                {"network": name, "what": what, "images_per_second": rate, "of_limit": rate / limit,
+                 "of_folded_limit": rate / folded if "stage 2" in what else None, "threads": threads}
+                for what, rate in speed.items()
+            ]  # fmt: skip
+        print(pd.DataFrame(rows).round(2).to_string(index=False))
+        packing = packing_speed()
+        print(f"pack + unpack, one core: {packing:.0f} MB/s of payload")
+        if self.out:
+            publish(self.out / "speed.csv", pd.DataFrame(rows))
+            publish(self.out / "packing.csv", pd.DataFrame([{"mb_per_second": packing}]))
+        print(f"SceneDigits built in {_seconds(build_scene_digits):.1f} s")
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(Speed)()

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
+from published import publish, this_command
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import CodecConfig, CodecTrainConfig
-from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.tables import table_path
-from semanticnn_core.files import replacing
-from semanticnn_core.systems import SemanticNN, load_checkpoint
+from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 
 SCHEMES = {
@@ -50,9 +49,8 @@ class Schemes:
     """The gathered table; data/results/DATASET-schemes.csv when left out."""
 
     def __call__(self) -> None:
-        checkpoint = load_checkpoint(self.checkpoint)
+        checkpoint, data = open_checkpoint(self.checkpoint)
         model = checkpoint.model
-        data = load_dataset(checkpoint.about["dataset"], image_size=model.image_size)
         test = data.test.take(self.test_images)
         data = replace(data, train=data.train.take(self.images), validation=data.validation.take(500))
         widths = "-".join(map(str, CodecConfig().decoder_widths))
@@ -82,13 +80,12 @@ class Schemes:
                 print(f"{part.stem}: validation accuracy {max(row['score'] for row in history):.2%}", flush=True)
                 label = f"{scheme}, {centers} centers" if centers else scheme
                 system = SemanticNN(model, codec, name=label)
-                table = sweep([system], test, map(BitErrors, BERS)).rename(columns={"system": "scheme"})
-                with replacing(part) as temporary:
-                    table.assign(train_seed=seed).to_csv(temporary, index=False)
+                table = sweep([system], test, [BitErrors(ber) for ber in BERS]).rename(columns={"system": "scheme"})
+                publish(part, table.assign(train_seed=seed))
         table = pd.concat([pd.read_csv(part) for part in sorted(parts.glob("*.csv"))])
-        columns = ["scheme", "bytes", "train_seed", "ber", "seed", "accuracy", "agreement", "feature_mse"]
-        with replacing(self.out or table_path(data.name, "schemes")) as temporary:
-            table[columns].to_csv(temporary, index=False, float_format="%.6g")
+        columns = ["scheme", "bytes", "train_seed", "ber", "seed", "accuracy", "agreement", "feature_mse", "command"]
+        table["command"] = table.get("command", pd.Series(index=table.index, dtype=str)).fillna(this_command())
+        publish(self.out or table_path(data.name, "schemes"), table[columns])
         print(table.groupby(["scheme", "bytes", "ber"])["accuracy"].agg(["mean", "std", "size"]))
 
 

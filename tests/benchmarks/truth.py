@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
+from published import publish
 
 from semanticnn_core.config import DEFAULT_CHECKPOINT
-from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation.truth import measure_explanations, summarize_explanations
-from semanticnn_core.files import replacing
-from semanticnn_core.systems import SemanticNN, load_checkpoint
+from semanticnn_core.systems import SemanticNN, open_checkpoint
 
 QUICK = ("pointing", "inside", "ratio", "gap", "deletion", "insertion")
 SLOW = ("infidelity", "sensitivity")
@@ -36,9 +35,8 @@ class Truth:
     """Points of Integrated Gradients and GradientSHAP; a quarter for infidelity and sensitivity."""
 
     def __call__(self) -> None:
-        checkpoint = load_checkpoint(self.checkpoint)
-        model, dataset = checkpoint.model, checkpoint.about["dataset"]
-        test = load_dataset(dataset, image_size=model.image_size).test
+        checkpoint, data = open_checkpoint(self.checkpoint)
+        model, test = checkpoint.model, data.test
         systems = [SemanticNN(model, checkpoint.codec, name="received")]
         some, few, fewer = test.take(self.images), test.take(self.images // 4), max(2, self.steps // 4)
         tables = [
@@ -47,8 +45,7 @@ class Truth:
             measure_explanations(model, few, systems, self.ber, metrics=SLOW, steps=fewer),
         ]
         table = summarize_explanations(pd.concat(tables)).drop(columns="guide")
-        with replacing(Path("data/results") / f"{Path(dataset).stem}-truth.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+        publish(Path("data/results") / f"{Path(data.name).stem}-truth.csv", table)
         print(table.to_string())
 
 

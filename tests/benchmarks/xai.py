@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
+from published import publish
 
-from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
+from semanticnn_core.channels import BitErrors
+from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig, Slice
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.truth import measure_explanations
 from semanticnn_core.explain.importance import fit_importance
-from semanticnn_core.files import replacing
 from semanticnn_core.systems import SemanticNN, load_checkpoint
 from semanticnn_core.tasks import SplitModel
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
@@ -58,7 +59,7 @@ class Xai:
                 if start is None:
                     start = new_codec(model, short, _config(model), seed)
                     settings = CodecTrainConfig(epochs=self.epochs[0], batch_size=32, seed=seed)
-                    pretrain_denoising(start, model.device, short, settings)
+                    pretrain_denoising(start, model.device_part, short, settings)
                 codec = deepcopy(start)
                 settings = CodecTrainConfig(
                     epochs=self.epochs[1], batch_size=32, distill=0.0, gamma=gamma, seed=seed,
@@ -79,8 +80,9 @@ class Xai:
 
     def measure(self, model: SplitModel, codec, data: ImageDataset, name: str, keys: dict) -> None:
         test = data.test.take(self.test_images)
-        tables = [sweep(model, codec, test, BER_GRID, (ratio,), window=window) for ratio, window in WINDOWS]
-        _write(pd.concat(tables).assign(**keys), self.parts / f"{name}-accuracy.csv")
+        systems = [SemanticNN(model, codec, Slice(*each)) for each in WINDOWS]
+        table = sweep(systems, test, [BitErrors(ber) for ber in BER_GRID])
+        publish(self.parts / f"{name}-accuracy.csv", table.assign(**keys))
         explained = measure_explanations(
             model,
             data.test.take(self.test_images // 5),
@@ -88,30 +90,25 @@ class Xai:
             methods=("integrated_gradients", "deep_lift", "saliency"),
             metrics=("pointing", "inside", "ratio", "deletion", "insertion"),
         )
-        _write(explained.assign(**keys), self.parts / f"{name}-explanations.csv")
+        publish(self.parts / f"{name}-explanations.csv", explained.assign(**keys))
 
     def gather(self) -> None:
         accuracy = pd.concat([pd.read_csv(part) for part in sorted(self.parts.glob("*-accuracy.csv"))])
         columns = ["gamma", "train_seed", "slice_ratio", "window", "bytes", "ber", "seed", "accuracy", "feature_mse"]
-        _write(accuracy[columns], self.out)
+        publish(self.out, accuracy[columns])
         explained = pd.concat([pd.read_csv(part) for part in sorted(self.parts.glob("*-explanations.csv"))])
         received = explained["feature"] != "clean"
         explained.loc[received, "feature"] = "received, γ = " + explained.loc[received, "gamma"].map("{:g}".format)
         keys = ["feature", "guide", "level", "method", "metric"]
         means = explained.groupby([*keys, "train_seed"], as_index=False)["value"].mean()
         table = means.groupby(keys, as_index=False)["value"].agg(mean="mean", standard_error="sem", trainings="size")
-        _write(table, self.out.with_name(self.out.name.replace("-xai", "-explanations")))
+        publish(self.out.with_name(self.out.name.replace("-xai", "-explanations")), table)
         print(accuracy.groupby(["slice_ratio", "window", "gamma", "ber"])["accuracy"].agg(["mean", "std", "size"]))
         print(table.to_string())
 
 
 def _config(model: SplitModel) -> CodecConfig:
     return CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 if __name__ == "__main__":

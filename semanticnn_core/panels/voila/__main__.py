@@ -3,6 +3,9 @@
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from semanticnn_core.panels.kernel import environment
 
 OPTIONS = (
     "--template=playground",
@@ -26,7 +29,9 @@ def main(arguments: list[str]) -> None:
     known = os.environ.get("JUPYTER_PATH")
     # Voilà finds templates below the folders of this variable, as voila/templates/NAME
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *([known] if known else [])])
-    Voila.launch_instance([*OPTIONS, *arguments])
+    with TemporaryDirectory() as folder:
+        os.environ.update(environment(), IPYTHONDIR=folder)  # kernels inherit it
+        Voila.launch_instance([*OPTIONS, *arguments])
 
 
 if __name__ == "__main__":

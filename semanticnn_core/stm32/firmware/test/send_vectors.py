@@ -22,7 +22,7 @@ def answer(port: serial.Serial) -> bytes:
 def main() -> None:
     """Compare all images' payloads, byte for byte."""
     vectors = Path(__file__).resolve().parents[1] / "vectors"
-    sizes = dict(line.split("=") for line in (vectors / "sizes.txt").read_text().split())
+    sizes = dict(line.split("=") for line in (vectors / "sizes.txt").read_text(encoding="utf-8").split())
     size, length = int(sizes["image_size"]), int(sizes["payload_bytes"])
     images, payloads = (vectors / "images.bin").read_bytes(), (vectors / "payloads.bin").read_bytes()
     wrong = 0

@@ -22,14 +22,14 @@ class Assumptions:
     """Of the radio while it sends; a round figure for 30 mA at 3.3 V."""
 
 
-def estimate(ways: Mapping[str, tuple[int, int]], given: Assumptions = Assumptions()) -> pd.DataFrame:
-    """Return milliseconds and millijoules, lowest and highest, of ways to get an image out.
+def estimate(schemes: Mapping[str, tuple[int, int]], given: Assumptions = Assumptions()) -> pd.DataFrame:
+    """Return milliseconds and millijoules, lowest and highest, of schemes that get an image out.
 
-    ways: instructions and bytes of each. Computing and sending come one after the other; headers, acknowledgements and
-    sleep are left out.
+    schemes: instructions and bytes of each. Computing and sending come one after the other; headers, acknowledgements
+    and sleep are left out.
     """
     rows = {}
-    for name, (instructions, count) in ways.items():
+    for name, (instructions, count) in schemes.items():
         computing = [1e3 * instructions * each / given.clock for each in given.cycles]
         sending = 1e3 * 8 * count / given.link
         energy = [each * given.watts + sending * given.link_watts for each in computing]
