@@ -1,5 +1,6 @@
 # make run          everything from a fresh clone: environment, then all notebooks in the fast profile
 # make test         everything that is checked: ruff, pytest, every notebook executed
+# make check        the fast part of it, in a minute
 # make help         the other targets
 
 VENV := .venv
@@ -8,9 +9,11 @@ STAMP := $(VENV)/.installed
 PYTHONS := $(or $(PYTHON),python3.12 python3.13 python3.11 python3)
 ARGS ?=
 NAMES ?=
+# a thread a worker: two workers with two threads each would only wait for each other
+PARALLEL := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal --durations 10
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lab app bench notebooks clean
+.PHONY: help venv run test check lab app bench notebooks clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/'
@@ -21,9 +24,14 @@ venv: $(STAMP) ## create .venv and install, nothing else
 run: $(STAMP) ## execute notebooks, pages and index.html go to runs/; ARGS="01 -p ber 0.02 --profile full"
 	$(VENV)/bin/semanticnn run $(ARGS)
 
-test: $(STAMP) ## ruff and pytest, which executes every notebook; ARGS="-m 'not notebook'"
+test: $(STAMP) ## everything: ruff, pytest on two workers, every notebook, then the pages in a browser; ARGS="-k codec"
 	$(PY) -m ruff check .
-	$(PY) -m pytest $(ARGS)
+	$(PARALLEL) -m "not browser" $(ARGS)
+	$(PY) -m pytest -m browser --durations 3 tests/browser $(ARGS); code=$$?; [ $$code -eq 5 ] || exit $$code
+
+check: $(STAMP) ## for the working day: ruff and the fast tests, no notebook and no browser; ARGS="-k codec"
+	$(PY) -m ruff check .
+	$(PARALLEL) -m "not browser and not notebook and not slow" $(ARGS)
 
 lab: $(STAMP) ## open JupyterLab on the notebooks
 	$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(ARGS)

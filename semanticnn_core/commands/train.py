@@ -126,9 +126,15 @@ class Train(Settings):
 
     def _publish(self, base: "Checkpoint", data: "ImageDataset", codec: "SemanticCodec", out: Path) -> None:
         from semanticnn_core.evaluation import byte_counts
+        from semanticnn_core.evaluation.doctor import examine
         from semanticnn_core.evaluation.publish import write_readme, write_results
         from semanticnn_core.explain.importance import fit_importance
-        from semanticnn_core.systems.checkpoints import check_exportable, kept_systems, save_checkpoint
+        from semanticnn_core.systems.checkpoints import (
+            check_exportable,
+            kept_systems,
+            load_checkpoint,
+            save_checkpoint,
+        )
 
         check_exportable(codec)
         fit_importance(codec, base.model, data.train)
@@ -155,6 +161,9 @@ class Train(Settings):
         write_results(out, table, keep=set(kept) - {self.system})
         write_readme(out)
         print((out / "README.md").read_text(encoding="utf-8"))
+        for finding in examine(load_checkpoint(str(out.resolve())), data):
+            if finding.level != "ok":
+                print(finding, file=sys.stderr)
 
     def _measured(self, base: "Checkpoint", data: "ImageDataset", codec: "SemanticCodec") -> "pd.DataFrame":
         from semanticnn_core.channels import BitErrors
