@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tiny import make_codec_config, make_dataset, make_split
 from torch import nn
 from torch.nn import functional as F
@@ -518,3 +519,27 @@ def test_two_processes_train_one_codec_and_as_one_process_would(tmp_path):
     together = [sum(pair) / 2 for pair in zip(*losses, strict=True)]  # each process reports its half of the batches
     assert together == pytest.approx([row["loss"] for row in alone], rel=1e-2), "and what one process would"
     assert scores[0] == pytest.approx([row["score"] for row in alone], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4"),
+        ("ACCELERATE_MIXED_PRECISION", "bf16"),
+        ("ACCELERATE_DYNAMO_BACKEND", "EAGER"),
+    ],
+)
+def test_the_environment_of_accelerate_changes_no_number(name, value, split, dataset, codec_config, monkeypatch):
+    config = CodecTrainConfig(epochs=1, batch_size=32)
+
+    def trained() -> float:
+        codec = new_codec(split, dataset, codec_config)
+        return finetune_semantic(codec, split, dataset, config)[-1]["loss"]
+
+    before = trained()
+    monkeypatch.setenv(name, value)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    try:
+        assert trained() == before
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)

@@ -51,8 +51,8 @@ class DecoderBlock(nn.Module):
 class Decoder(nn.Module):
     """The edge's part: blocks of growing size, then a transposed convolution into the feature's range.
 
-    Most blocks stand at the code's own size, where they are cheap and see far: that is where damaged symbols are told
-    from their neighbours. The last doubling is the output layer's: at full size a block costs more than all others
+    Most blocks stand at the code's own size, where they are cheap and see far: that is where damaged symbols stand
+    out from their neighbours. The last doubling is the output layer's: at full size a block costs more than all others
     together.
     """
 

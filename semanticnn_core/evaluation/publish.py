@@ -1,4 +1,4 @@
-"""What is published: tables of measurements, and the README beside weights that tells how they were made."""
+"""What is published: tables of measurements, and the README beside weights that says how they were made."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence

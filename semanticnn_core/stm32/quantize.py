@@ -66,7 +66,7 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
     if stem_layer.step != feature_step:
         raise ExportError(
             f"the stem's weights are too large for an activation that ends at {top:g}: 8-bit steps of the feature are "
-            f"{feature_step:.2g}, its sums can be told apart to {stem_layer.step:.2g}; train it with weight decay"
+            f"{feature_step:.2g}, its sums are resolved to {stem_layer.step:.2g}; train it with weight decay"
         )
     weight, bias = encoder.conv.weight.double().cpu() * feature_step, encoder.conv.bias.double().cpu()
     inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)

@@ -132,7 +132,7 @@ def open_checkpoint(
 
 
 def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
-    """Return a data set whose classes are those that the checkpoint's network tells apart.
+    """Return a data set whose classes are those of the checkpoint's network.
 
     Another number of classes is a CheckpointError, other names are a warning.
     """
