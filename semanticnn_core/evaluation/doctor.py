@@ -193,7 +193,7 @@ def _centers(counts: Tensor, prior: Tensor) -> Finding:
 
 
 def _calibration(latent: Tensor, levels: Tensor) -> Finding:
-    """Judge whether latents stay within a spacing of the outermost centres, beyond which they cannot be distinguished."""
+    """Judge whether latents stay within a spacing of the outermost centres, where they all look alike."""
     low, high = 2 * levels[0] - levels[1], 2 * levels[-1] - levels[-2]
     beyond = float(((latent < low) | (latent > high)).double().mean())
     text = f"{percent(beyond)} of the latents lie far beyond the outermost centres"
