@@ -82,10 +82,7 @@ def test_the_map_is_the_sum_of_table_entries(codec, model, split):
     map_ = codec.importance_map(index)
     assert not map_.is_floating_point()
     for place in ((0, 0, 0), (1, 3, 5), (1, 7, 7)):
-        expected = sum(
-            int(codec.importance[channel, symbol])
-            for channel, symbol in enumerate(index[place[0], :, *place[1:]].tolist())
-        )
+        expected = sum(int(codec.importance[channel, symbol]) for channel, symbol in enumerate(index[place[0], :, *place[1:]].tolist()))
         assert int(map_[place]) == expected
 
 
