@@ -114,6 +114,11 @@ def accuracy_in_words(row: Any, decimals: int = 2) -> str:
     return f"{row.accuracy:.{decimals}%} ± {row.accuracy_std:.{decimals}%}"
 
 
+def spread_in_words(table: pd.DataFrame) -> str:
+    """Say what `accuracy_in_words` says of a sweep."""
+    return "mean (interval)" if "accuracy_low" in measured(table) else "mean ± standard deviation"
+
+
 def _table(table: pd.DataFrame, results: dict) -> list[str]:
     whole, seeds = table["slice_ratio"] == 1, table["seed"].nunique()
     lines = [
@@ -122,10 +127,9 @@ def _table(table: pd.DataFrame, results: dict) -> list[str]:
     ]
     for row in measured(table[whole]).itertuples():
         lines.append(f"| {row.ber:.2%} | {accuracy_in_words(row)} | {row.agreement:.2%} | {row.bytes:.0f} |")
-    spread = "(interval)" if "accuracy_low" in table else "± standard deviation"
     lines += [
         "",
-        f"Test split, mean {spread} over {seeds} channel seeds.",
+        f"Test split, {spread_in_words(table)} over {seeds} channel seeds.",
         *([sizes_in_words(results)] if results else []),
         "",
     ]

@@ -15,7 +15,14 @@ from scipy.stats import t as student
 
 from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, percent
 from semanticnn_core.evaluation import tables
-from semanticnn_core.evaluation.publish import RESULTS, accuracy_in_words, checkpoint_page, measured, results_in_words
+from semanticnn_core.evaluation.publish import (
+    RESULTS,
+    accuracy_in_words,
+    checkpoint_page,
+    measured,
+    results_in_words,
+    spread_in_words,
+)
 from semanticnn_core.files import located
 
 TEMPLATE = "README.tmpl"
@@ -100,15 +107,16 @@ def front_block(root: Path) -> str:
         for row in ours[ours["ber"].isin(BER_GRID[::2])].itertuples()
     ]
     lines = [
-        f"{NETWORKS[about['base']['model']]} at {about['base']['image_size']} px on SceneDigits, test split, mean over "
-        f"{table['seed'].nunique()} channel seeds. Every image leaves",
-        f"as {sizes['payload_bytes']} bytes, {sizes['image_times']:.0f} times less than its 8-bit pixels.",
+        f"{NETWORKS[about['base']['model']]} at {about['base']['image_size']} px on SceneDigits, test split, "
+        f"{spread_in_words(table)} over {table['seed'].nunique()} channel seeds.",
+        f"Every image leaves as {sizes['payload_bytes']} bytes, {sizes['image_times']:.0f} times less than its pixels.",
         "",
         markdown(shown.rename_axis("bit error rate")),
         "",
         f"- CIFAR-100, mean over 0.01–5% errors: {', '.join(means)}; "
         f"uncompressed {tables.uncompressed_accuracy(cifar):.2%}.",
-        f"- Ours less the released code's scheme, SceneDigits, short trainings, points: {', '.join(gains)}.",
+        "- Ours less the released code's scheme, SceneDigits, short trainings, points ± standard error: "
+        f"{', '.join(gains)}.",
         "",
     ]
     return "\n".join(lines)
@@ -162,6 +170,7 @@ def _windows(root: Path) -> dict[str, str]:
     return {
         "windows": markdown(pd.DataFrame.from_dict(cells, "index")[list(names.values())].rename_axis("slice ratio")),
         "windows_seeds": str(table["seed"].nunique()),
+        "windows_spread": spread_in_words(table),
         "windows_ratio": f"{most['slice_ratio'].iloc[0]:g}",
         "windows_share": f"{most['share_sent'].iloc[0]:.0%}",
         "windows_lost": f"{100 * lost:.1f}",
