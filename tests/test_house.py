@@ -42,8 +42,7 @@ def test_rooms_import_only_what_stands_before_them():
     wrong = [
         f"{file} imports {imported}"
         for importing, imported, file in imports()
-        if importing != imported
-        and (ORDER.index(imported) > ORDER.index(importing) or (importing, imported) in NEVER)
+        if importing != imported and (ORDER.index(imported) > ORDER.index(importing) or (importing, imported) in NEVER)
     ]
     assert not wrong, sorted(wrong)
 
