@@ -1,13 +1,13 @@
 """Pictures that live panels paint: raw bytes on a canvas, which says in the page what state it shows."""
 
 import anywidget
-import ipywidgets as widgets
 import matplotlib as mpl
 import numpy as np
 import traitlets
 from matplotlib.colors import to_rgba
 from torch import Tensor
 
+from semanticnn_core.panels.page import sized
 from semanticnn_core.systems.journey import Journey
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid
 from semanticnn_core.viz.style import SEQUENTIAL
@@ -20,7 +20,7 @@ Frame = tuple[float, float, float, float]
 
 
 class PixelCanvas(anywidget.AnyWidget):
-    """A canvas that paints raw RGBA bytes, rows × columns, as sharp pixels at most `width` screen pixels wide.
+    """A canvas that paints raw RGBA bytes, rows × columns, as sharp pixels as wide as its layout says.
 
     Once painted, its element carries `data-state` and `data-version` of the very bytes it shows, and says its label and
     `words` to screen readers.
@@ -38,7 +38,7 @@ class PixelCanvas(anywidget.AnyWidget):
       outline.style.cssText = "position:absolute; box-sizing:border-box; pointer-events:none; " +
         "border:2px solid #E69F00; box-shadow:inset 0 0 0 1px #222222";
       const place = document.createElement("div");
-      place.style.cssText = `position:relative; width:${model.get("width")}px; max-width:100%`;
+      place.style.cssText = "position:relative";
       place.append(canvas, outline);
       el.append(caption, place);
       const paint = () => {
@@ -70,7 +70,6 @@ class PixelCanvas(anywidget.AnyWidget):
     state = traitlets.Unicode("").tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)
     version = traitlets.Int(0).tag(sync=True)
-    width = traitlets.Int(192).tag(sync=True)
     label = traitlets.Unicode("").tag(sync=True)
 
     def show(self, image: np.ndarray, state: str = "", frame: Frame | None = None, words: str = "") -> None:
@@ -99,17 +98,18 @@ def pixels(image: Tensor) -> np.ndarray:
 
 def canvases(width: int = 192, gap: int = 12, **labels: str) -> dict[str, PixelCanvas]:
     """Return canvases by name, `gap` pixels apart; the labels stand above them."""
-    look = {"margin": f"2px {gap}px 6px 2px", "max_width": "100%"}
+    margin = f"2px {gap}px 6px 2px"
     return {
-        name: PixelCanvas(label=label, width=width, layout=widgets.Layout(**look)) for name, label in labels.items()
+        name: PixelCanvas(label=label, layout=sized(width, 7 * width // 8, margin=margin))
+        for name, label in labels.items()
     }
 
 
 def bits_canvas(most_bytes: int) -> PixelCanvas:
     """Return a canvas for a payload's bits; a payload shorter than `most_bytes` moves nothing below it."""
     rows = -(-most_bytes // BYTES_PER_ROW)
-    place = widgets.Layout(min_height=f"{4 * rows + 20}px", margin="2px 12px 2px 2px", max_width="100%")
-    return PixelCanvas(label="payload as it arrives: 1 dark, 0 light, flipped bits red", width=BITS_WIDTH, layout=place)
+    place = sized(BITS_WIDTH, 7 * BITS_WIDTH // 8, min_height=f"{4 * rows + 20}px", margin="2px 12px 2px 2px")
+    return PixelCanvas(label="payload as it arrives: 1 dark, 0 light, flipped bits red", layout=place)
 
 
 def colored_bits(journey: Journey, bytes_per_row: int = BYTES_PER_ROW) -> np.ndarray:

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 
 from semanticnn_core.panels.channel import ber_slider, ratio_stops
 from semanticnn_core.panels.opened import Played
-from semanticnn_core.panels.page import Download, in_pairs, in_rows, slider_look
+from semanticnn_core.panels.page import ControlNames, Download, in_pairs, in_rows, slider_look
 from semanticnn_core.panels.upload import FilePicker
 
 TEST_IMAGES = "test images"
@@ -80,7 +80,7 @@ class Controls:
         animate = widgets.Label("animate the error rate:")
         return (
             in_pairs([*left, self.picker]),
-            in_rows([animate, self.play, self.save], align="center"),
+            in_rows([animate, self.play, self.save, ControlNames()], align="center"),
             self.message,
             in_rows(pictures),
             in_rows([bits, self.status], align="center"),

@@ -19,9 +19,14 @@ UNSEEN = {"width": "100%", "height": "0", "margin": "0"}
 """The layout of a widget that only works on what stands beside it; of no size at all, it would not be measured."""
 
 
-def slider_look(width: str = "415px") -> dict[str, Any]:
+def sized(width: int, least: int, **more: str) -> widgets.Layout:
+    """Return the layout of what is `width` screen pixels wide, or down to `least` where a row has less room."""
+    return widgets.Layout(width="auto", max_width=f"min({width}px, 100%)", flex=f"1 1 {least}px", **more)
+
+
+def slider_look() -> dict[str, Any]:
     """Return the options that make every slider equally wide, with room for its name."""
-    return {"layout": widgets.Layout(width=width, max_width="100%"), "style": {"description_width": "110px"}}
+    return {"layout": sized(415, 340), "style": {"description_width": "110px"}}
 
 
 def in_rows(items: Sequence[widgets.Widget], align: str = "stretch") -> widgets.Box:
@@ -31,7 +36,7 @@ def in_rows(items: Sequence[widgets.Widget], align: str = "stretch") -> widgets.
 
 def in_pairs(controls: Sequence[widgets.Widget]) -> widgets.Box:
     """Lay sliders out in two columns, or in one where the page is narrow, named for screen readers."""
-    return in_rows([*controls, SliderNames(layout=widgets.Layout(**UNSEEN))])
+    return in_rows([*controls, ControlNames()])
 
 
 def spelt(name: object) -> str:
@@ -39,24 +44,26 @@ def spelt(name: object) -> str:
     return html.escape(str(name), quote=False).replace("$", "&#36;")
 
 
-class SliderNames(anywidget.AnyWidget):
-    """Has the sliders of its box read out with their names and as they are written, not as numbers of stops."""
+class ControlNames(anywidget.AnyWidget):
+    """Has sliders and buttons of its box read out as they look: with their names, and not as numbers of stops."""
 
     _esm = """
     function render({ el }) {
-      const parts = { "aria-label": ".widget-label", "aria-valuetext": ".widget-readout" };
+      const put = (part, attribute, text) => {
+        if (part && text && part.getAttribute(attribute) !== text) part.setAttribute(attribute, text);
+      };
       const name = () => {
         for (const slider of el.parentElement.querySelectorAll(".widget-slider")) {
-          const handle = slider.querySelector(".noUi-handle");
-          for (const [attribute, place] of Object.entries(parts)) {
-            const text = slider.querySelector(place)?.textContent;
-            if (handle && text && handle.getAttribute(attribute) !== text) handle.setAttribute(attribute, text);
-          }
+          const handle = slider.querySelector(".noUi-handle"), text = (place) => slider.querySelector(place)?.textContent;
+          put(handle, "aria-label", text(".widget-label"));
+          put(handle, "aria-valuetext", text(".widget-readout"));
         }
+        for (const icon of el.parentElement.querySelectorAll("button > .fa"))  // of ipywidgets' Play
+          put(icon.parentElement, "aria-label", icon.className.replace(/.*fa-/, "").replace("retweet", "repeat"));
       };
       const changes = new MutationObserver(name);
       const arrival = new ResizeObserver(() => {  // first when it stands in the page
-        const attributes = { attributes: true, attributeFilter: Object.keys(parts) };
+        const attributes = { attributes: true, attributeFilter: ["aria-valuetext", "class"] };
         if (!el.parentElement) return;
         changes.observe(el.parentElement, { subtree: true, childList: true, characterData: true, ...attributes });
         name();
@@ -66,6 +73,9 @@ class SliderNames(anywidget.AnyWidget):
     }
     export default { render };
     """
+
+    def __init__(self) -> None:
+        super().__init__(layout=widgets.Layout(**UNSEEN))
 
 
 class _PlotPage(anywidget.AnyWidget):

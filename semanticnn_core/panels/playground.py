@@ -16,7 +16,7 @@ from semanticnn_core.panels import scene
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored_bits
 from semanticnn_core.panels.controls import OWN_IMAGE, TEST_IMAGES, Controls
 from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_played
-from semanticnn_core.panels.page import Download
+from semanticnn_core.panels.page import Download, sized
 from semanticnn_core.panels.plots import PlaygroundPlots
 from semanticnn_core.panels.scene import Point, Subject
 from semanticnn_core.panels.upload import FilePicker, read_upload
@@ -56,7 +56,7 @@ class Playground(widgets.VBox):
         self._wanted: tuple[Point, Played, Journey] | None = None
         self._task: asyncio.Task | None = None
         self.played = self._open(checkpoint)
-        picker = FilePicker(self.receive, self.complain, layout=widgets.Layout(margin="2px 2px 2px 118px"))
+        picker = FilePicker(self.receive, self.complain, layout=sized(415, 200, margin="2px 2px 2px 118px"))
         save = Download(self.save, label="save the picture")
         self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker, save)
         self.canvases, self.plots = canvases(160, 4, **scene.LABELS), PlaygroundPlots()
