@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from PIL import Image
 from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.datasets import DataError
 from semanticnn_core.panels import playground, scene, upload
+from semanticnn_core.panels.controls import OWN_IMAGE, TEST_IMAGES
 from semanticnn_core.panels.opened import (
     Accuracy,
     Played,
@@ -23,6 +25,7 @@ from semanticnn_core.panels.opened import (
     read_curves,
     read_off,
 )
+from semanticnn_core.panels.page import WIDEST
 from semanticnn_core.panels.playground import Playground
 from semanticnn_core.systems.checkpoints import CheckpointError
 
@@ -60,7 +63,8 @@ def shelf(tmp_path):
 def panel(shelf, split, codec, dataset, monkeypatch):
     codec.requires_grad_(False)
 
-    def opened(name, folder, count=200, root="data"):
+    def opened(name, folder, root, without_data):
+        assert without_data
         if name == "more":
             raise CheckpointError("semanticnn.safetensors is <damaged>")
         test = dataset.test
@@ -68,7 +72,7 @@ def panel(shelf, split, codec, dataset, monkeypatch):
         return Played(name, split, codec, test["image"], test["label"], dataset.classes, curves, 0.97)
 
     monkeypatch.setattr(playground, "open_played", opened)
-    return Playground("toys", 0.05, out_dir=shelf / "out", root=shelf / "data", runs=shelf / "runs")
+    return Playground("toys", 0.05, root=shelf / "data", runs=shelf / "runs")
 
 
 def states(panel):
@@ -205,13 +209,74 @@ def test_play_moves_the_error_rate_in_the_page(panel):
     assert panel.point.ber == 0 and panel.controls.play.max == len(panel.controls.ber.options) - 1
 
 
-def test_the_picture_is_saved_whole_or_not_at_all(panel, shelf):
-    path = panel.save()
-    assert path.parent == shelf / "out" and list((shelf / "out").iterdir()) == [path]
-    assert Image.open(path).size[0] > 1000 and str(path) in panel.controls.message.value
-    (shelf / "file").touch()
-    panel.out_dir = shelf / "file"
-    assert panel.save() is None and "could not be saved" in panel.controls.message.value
+def test_the_picture_goes_to_the_browser_and_nowhere_else(panel, shelf, monkeypatch):
+    monkeypatch.chdir(shelf)
+    before, sent = sorted(shelf.rglob("*")), []
+    monkeypatch.setattr(panel.controls.save, "send", lambda content, buffers: sent.append((content["name"], *buffers)))
+    panel.receive("$a <b>/../_$.png", encoded(Image.new("RGB", (9, 9)), "PNG"))
+    panel.controls.save._handle_custom_msg({}, [])
+    ((name, picture),) = sent
+    assert name.endswith(".png") and not set(name) & set("/<>$ ")
+    assert Image.open(io.BytesIO(picture)).size[0] > 1000 and sorted(shelf.rglob("*")) == before
+    assert name in panel.controls.message.value
+
+
+def test_names_are_spelt_as_they_are(panel):
+    classes = ("a$b$", "<b>c</b>", "&lt;", "_d")
+    panel.played = replace(panel.played, name="$x$ <i>", classes=classes)
+    panel.update()
+    names = panel.plots.figure.data[0].x
+    assert names == ("a&#36;b&#36;", "&lt;b&gt;c&lt;/b&gt;", "&amp;lt;", "_d")
+    assert "<b>c" not in panel.controls.status.value
+    figure = scene.draw_scene(
+        panel.played,
+        panel.point,
+        panel.journey,
+        dict.fromkeys(scene.LABELS, np.zeros((4, 4, 3))),
+        Accuracy(None, False, None),
+    )
+    (title,) = [each._suptitle.get_text() for each in figure.subfigs if each._suptitle]
+    assert title.startswith(r"\$x\$ <i> · ")
+
+
+def test_no_tool_leads_out_of_a_plot_and_it_fits_its_place(panel):
+    plots = panel.plots
+    assert plots.figure._config["displayModeBar"] is False and plots.figure.layout.width == WIDEST
+    plots.page._handle_custom_msg({"width": 358}, [])
+    assert plots.figure.layout.width == 358 and plots.figure.layout.xaxis.domain == (0, 1)
+    assert plots.figure.layout.yaxis.domain[0] > plots.figure.layout.yaxis2.domain[1]
+    plots.page._handle_custom_msg({"width": 1400}, [])
+    assert plots.figure.layout.width == WIDEST and plots.figure.layout.yaxis.domain == (0, 1)
+
+
+def test_pictures_say_in_words_what_they_show(panel):
+    panel.controls.ber.value, panel.controls.image.value = 0.1, 2
+    for canvas in (*panel.canvases.values(), panel.bits):
+        assert "test 2, bit error rate 10 %, slice ratio 1, center window, channel seed 0" in canvas.words
+    assert panel.bits.words.startswith(f"{panel.journey.flips} bits flipped")
+    assert "most probable class uncompressed" in panel.plots.page.words and "at 10 %: 72.0 %" in panel.plots.page.words
+
+
+def test_without_its_data_a_checkpoint_shows_own_images(panel):
+    whole = panel.played
+    bare = replace(
+        whole, name="toys (runs)", images=whole.images[:0], labels=whole.labels[:0], missing="get <quadrants>"
+    )
+    panel._opened["toys (runs)"] = bare
+    panel.controls.image.value = 5
+    panel.controls.checkpoint.value = "toys (runs)"
+    now = panel.controls
+    assert list(now.source.options) == [OWN_IMAGE] and now.image.disabled
+    assert "no test images" in now.message.value and "get &lt;quadrants&gt;" in now.message.value
+    assert states(panel) == {str(panel.point)} and panel.point.image == "own ?"
+    panel.receive("red.png", encoded(Image.new("RGB", (9, 9), "red"), "PNG"))
+    assert list(now.source.options) == ["red.png"] and panel.journey.image[:, 8, 8].tolist() == [255, 0, 0]
+    now.checkpoint.value = "toys"
+    assert list(now.source.options) == [TEST_IMAGES, "red.png"] and now.source.value == "red.png"
+    assert now.message.value == ""
+    now.source.value = TEST_IMAGES
+    now.checkpoint.value = "toys (runs)"
+    assert now.source.value == "red.png" and now.image.disabled
 
 
 def test_own_images_are_shown_and_left_again(panel):
@@ -226,7 +291,7 @@ def test_own_images_are_shown_and_left_again(panel):
     for number in range(6):
         panel.receive(f"{number}.png", red)
     assert list(now.source.options)[1:] == ["2.png", "3.png", "4.png", "5.png"]
-    now.source.value = playground.TEST_IMAGES
+    now.source.value = TEST_IMAGES
     assert torch.equal(panel.journey.image, panel.played.images[0]) and not now.image.disabled
 
 
@@ -256,7 +321,7 @@ def test_bad_files_get_a_message_and_change_nothing(panel, kind):
     before = panel.canvases["image"].version
     panel.receive("<my>.png", content)
     assert "&lt;my&gt;.png" in panel.controls.message.value and "<my>" not in panel.controls.message.value
-    assert panel.controls.source.value == playground.TEST_IMAGES and panel.canvases["image"].version == before
+    assert panel.controls.source.value == TEST_IMAGES and panel.canvases["image"].version == before
 
 
 def test_unusual_images_are_read():
@@ -281,13 +346,21 @@ def test_unusual_images_are_read():
 def test_a_file_arrives_in_pieces():
     got, failed = [], []
     picker = upload.FilePicker(lambda *file: got.append(file), failed.append)
-    for piece, part in enumerate((b"ab", b"cd", b"e")):
-        picker._collect(picker, {"name": "x", "size": 5, "piece": piece, "pieces": 3}, [memoryview(part)])
-    assert got == [("x", b"abcde")]
-    picker._collect(picker, {"name": "x", "size": 0, "piece": 0, "pieces": 1}, [memoryview(b"")])
-    assert got[1:] == [("x", b"")]
-    picker._collect(picker, {"name": "y", "size": upload.LARGEST_FILE + 1, "piece": 0, "pieces": 0}, [])
-    picker._collect(picker, {"name": "z", "size": 5, "problem": "NotReadableError"}, [])
+
+    def send(upload, name, size, part=None, **more):
+        message = {"upload": upload, "name": name, "size": size, **more}
+        picker._collect(picker, message, [] if part is None else [memoryview(part)])
+
+    for piece, parts in enumerate(((b"ab", b"AB"), (b"cd", b"CD"), (b"e", b"E"))):
+        for which, part in zip("xX", parts, strict=True):  # two files whose pieces come by turns
+            send(which, which, 5, part, piece=piece, pieces=3)
+    assert got == [("x", b"abcde"), ("X", b"ABCDE")]
+    send("2", "x", 0, b"", piece=0, pieces=1)
+    assert got[2:] == [("x", b"")]
+    send("3", "y", upload.LARGEST_FILE + 1, piece=0, pieces=0)
+    send("4", "z", 5, b"a", piece=0, pieces=2)
+    send("4", "z", 5, problem="NotReadableError")
+    assert not picker._pieces
     assert len(failed) == 2 and "21 MB" not in failed[0] and "limit is 20 MB" in failed[0] and "z could" in failed[1]
 
 
@@ -325,3 +398,12 @@ def test_the_shipped_checkpoint_opens():
     assert len(played.images) == 3 and (1.0, "center") in played.curves and 0.9 < played.clean_accuracy < 1
     with pytest.raises(CheckpointError):
         open_played("nothing", found["mobilenet_v2-scene_digits"].parent / "nothing")
+
+
+def test_a_checkpoint_opens_without_its_data_where_that_is_wanted(tmp_path, monkeypatch):
+    folder = list_checkpoints()["mobilenet_v2-cifar100"]
+    with pytest.raises(DataError, match="cifar-100-python is not there"):
+        open_played("other", folder, root=tmp_path)
+    played = open_played("other", folder, root=tmp_path, without_data=True)
+    assert played.images.shape == (0, 3, 64, 64) and len(played.classes) == 100
+    assert "cifar-100-python is not there" in played.missing and "\n" not in played.missing

@@ -274,31 +274,33 @@ def test_ratios_are_offered_once_for_each_share(model, codec, ratio):
 
 def test_panels_are_filled_before_they_become_widgets(system, images):
     for panel in (FeaturePanel(system, images).errors, OffloadPanel(system, images, CLASSES).chances):
-        assert all(max(trace.y) > 0 for trace in panel.data)
+        assert all(max(trace.y) > 0 for trace in panel.figure.data)
 
 
 def test_the_feature_panel_follows_its_sliders(system, images):
     panel = FeaturePanel(system, images, ber=0.05)
     assert BER_STOPS[0] == 0 and panel.ber.value == pytest.approx(0.05, rel=0.2)
-    seen = [(panel.canvases["received"].pixels, panel.errors.data[0].y, panel.status.value)]
+    seen = [(panel.canvases["received"].pixels, panel.errors.figure.data[0].y, panel.status.value)]
     for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.image, 2), (panel.channel, 7)):
         control.value = value
-        seen.append((panel.canvases["received"].pixels, panel.errors.data[0].y, panel.status.value))
+        seen.append((panel.canvases["received"].pixels, panel.errors.figure.data[0].y, panel.status.value))
         assert seen[-1] != seen[-2], control.description
     panel.ber.value = 0.0
     assert panel.status.value.startswith("0 of ")
     sent = follow(system, images[2], 0.0, 5)
-    assert panel.errors.data[0].y[7] == pytest.approx(float(((sent.received - sent.sent) ** 2)[7].mean()), rel=1e-5)
+    assert panel.errors.figure.data[0].y[7] == pytest.approx(
+        float(((sent.received - sent.sent) ** 2)[7].mean()), rel=1e-5
+    )
 
 
 def test_the_offload_panel_follows_its_sliders(system, images):
     panel = OffloadPanel(system, images, CLASSES, ber=0.05)
     for control, value in ((panel.ber, 0.2), (panel.seed, 5), (panel.slice_ratio, 0.5), (panel.image, 2)):
-        before = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
+        before = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.figure.data[1].y
         control.value = value
-        after = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.data[1].y
+        after = panel.canvases["feature received"].pixels, panel.bits.pixels, panel.chances.figure.data[1].y
         assert all(old != new for old, new in zip(before, after, strict=True)), control.description
     journey = follow(replace(system, slice=Slice(0.5)), images[2], 0.2, 5)
-    assert panel.chances.data[1].y == pytest.approx((100 * journey.answer).tolist())
-    assert list(panel.chances.data[0].x) == list(CLASSES)
+    assert panel.chances.figure.data[1].y == pytest.approx((100 * journey.answer).tolist())
+    assert list(panel.chances.figure.data[0].x) == list(CLASSES)
     assert f"{len(journey.payload)} bytes" in panel.status.value

@@ -39,7 +39,7 @@ use_style()
 if interactive:
     from semanticnn_core.panels.playground import Playground
 
-    shown = Playground(checkpoint, ber, slice_ratio, seed, out_dir)
+    shown = Playground(checkpoint, ber, slice_ratio, seed)
 else:
     played = open_played(checkpoint, find_checkpoint(checkpoint))
     rates = sorted({0.0, 0.01, ber, 0.1, 0.2})

@@ -1,5 +1,6 @@
 """Live panels: move the bit error rate and see what becomes of a feature, a payload and an answer."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,8 +10,8 @@ from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import WHOLE, Slice, percent
-from semanticnn_core.panels import in_pairs, slider_look
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored, colored_bits, pixels
+from semanticnn_core.panels.page import LivePlot, in_pairs, in_rows, slider_look, spelt
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.journey import Journey, follow
 from semanticnn_core.tasks.split import SplitModel
@@ -56,8 +57,20 @@ class _LinkPanel(widgets.VBox):
             control.observe(lambda _: self.update(), "value")
         self.update()
 
+    @property
+    def words(self) -> str:
+        """Where the sliders stand."""
+        return f"image {self.image.value}, bit error rate {percent(self.ber.value)}, channel seed {self.seed.value}"
+
     def update(self) -> None:
         raise NotImplementedError
+
+
+def answers_in_words(journey: Journey, classes: Sequence[str]) -> str:
+    """Say how probable the answers before and after the link are."""
+    chances = (float(each.max()) for each in (journey.clean, journey.answer))
+    said = [f"{classes[each]}, {chance:.0%}" for each, chance in zip(journey.classes, chances, strict=True)]
+    return f"most probable class uncompressed {said[0]}, received {said[1]}"
 
 
 class FeaturePanel(_LinkPanel):
@@ -76,29 +89,37 @@ class FeaturePanel(_LinkPanel):
         )
         figure = go.Figure(go.Bar(x=list(range(channels)), y=[0.0] * channels, marker_color=COLORS["blue"]))
         figure.update_layout(
-            height=220, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
+            height=220, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
             xaxis_title="channel of the feature", yaxis_title="MSE of the channel",
             yaxis_autorangeoptions_include=max(worst),  # so that the bars, not the axis, follow the error rate
         )  # fmt: skip
         controls = (self.ber, self.image, self.seed, self.channel)
-        self.errors: go.Figure = figure
+        self.errors = LivePlot(figure)
         self.watch(*controls)
-        self.errors = go.FigureWidget(figure)  # complete by now: Voilà would not show what comes between
-        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status, self.errors)
+        self.children = (in_pairs(controls), in_rows(self.canvases.values()), self.status, self.errors.live())
 
     def update(self) -> None:
         journey = follow(self.system, self.pictures[self.image.value], self.ber.value, self.seed.value)
         sent, received = (feature[self.channel.value] for feature in (journey.sent, journey.received))
         top = float(self.tops[self.channel.value]) or 1.0
-        self.canvases["image"].show(pixels(journey.image))
-        self.canvases["sent"].show(colored(sent, 0, top))
-        self.canvases["received"].show(colored(received, 0, top))
-        self.canvases["difference"].show(colored(received - sent, -top / 2, top / 2, DIVERGING))
+        shown = {
+            "image": pixels(journey.image),
+            "sent": colored(sent, 0, top),
+            "received": colored(received, 0, top),
+            "difference": colored(received - sent, -top / 2, top / 2, DIVERGING),
+        }
+        for name, picture in shown.items():
+            self.canvases[name].show(picture, words=f"{self.words}, channel {self.channel.value}")
         errors = _channel_errors(journey)
         marked = [COLORS["red"] if each == self.channel.value else COLORS["blue"] for each in range(len(errors))]
-        with self.errors.batch_update():
-            self.errors.data[0].y = errors
-            self.errors.data[0].marker.color = marked
+        figure = self.errors.figure
+        with figure.batch_update():
+            figure.data[0].y = errors
+            figure.data[0].marker.color = marked
+        self.errors.tell(
+            f"{self.words}: MSE of each of {len(errors)} channels, at most {max(errors):.4f}, "
+            f"of channel {self.channel.value} {errors[self.channel.value]:.4f}"
+        )
         self.status.value = (
             f"{journey.flips} of {8 * len(journey.payload):,} bits flipped. MSE of the whole feature "
             f"<b>{journey.mse:.4f}</b>, of this channel <b>{errors[self.channel.value]:.4f}</b>.<br>Colours: channel "
@@ -132,15 +153,14 @@ class OffloadPanel(_LinkPanel):
         for name, color in (("uncompressed", "gray"), ("received", "red")):
             figure.add_bar(name=name, marker_color=COLORS[color], x=[], y=[])
         figure.update_layout(
-            height=230, width=826, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
+            height=230, margin={"l": 60, "r": 10, "t": 10, "b": 45}, template="plotly_white",
             xaxis={"title": "class", "type": "category"}, yaxis={"title": "probability, %", "range": [0, 100]},
         )  # fmt: skip
         controls = (self.ber, self.image, self.seed, *([] if fixed else [self.slice_ratio]))
-        pictures = widgets.HBox(list(self.canvases.values()))
-        self.chances: go.Figure = figure
+        self.chances = LivePlot(figure)
         self.watch(*controls)
-        self.chances = go.FigureWidget(figure)
-        self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances)
+        pictures = in_rows(self.canvases.values())
+        self.children = (in_pairs(controls), pictures, self.bits, self.status, self.chances.live())
 
     def update(self) -> None:
         system = replace(self.system, slice=replace(self.system.slice, ratio=self.slice_ratio.value))
@@ -148,16 +168,18 @@ class OffloadPanel(_LinkPanel):
         journey = follow(system, image, self.ber.value, self.seed.value)
         mean = journey.sent.mean(0)
         low, high = float(mean.min()), float(mean.max())
-        self.canvases["image"].show(pixels(image))
-        self.canvases["feature sent"].show(colored(mean, low, high))
-        self.canvases["feature received"].show(colored(journey.received.mean(0), low, high))
-        self.bits.show(colored_bits(journey))
-        chosen = top_classes(journey)
-        with self.chances.batch_update():
-            for trace, chances in zip(self.chances.data, (journey.clean, journey.answer), strict=True):
-                trace.x = [str(self.classes[each]) for each in chosen]
+        words = f"{self.words}, slice ratio {self.slice_ratio.value:g}"
+        self.canvases["image"].show(pixels(image), words=words)
+        self.canvases["feature sent"].show(colored(mean, low, high), words=words)
+        self.canvases["feature received"].show(colored(journey.received.mean(0), low, high), words=words)
+        self.bits.show(colored_bits(journey), words=f"{words}; {journey.flips} bits flipped")
+        chosen, figure = top_classes(journey), self.chances.figure
+        with figure.batch_update():
+            for trace, chances in zip(figure.data, (journey.clean, journey.answer), strict=True):
+                trace.x = [spelt(self.classes[each]) for each in chosen]
                 trace.y = (100 * chances[chosen]).tolist()
-        before, after = (str(self.classes[each]) for each in journey.classes)
+        self.chances.tell(f"{words}: {answers_in_words(journey, self.classes)}")
+        before, after = (html.escape(str(self.classes[each])) for each in journey.classes)
         color = "inherit" if after == before else COLORS["red"]
         share, size = 100 * system.settings["share_sent"], len(journey.payload)
         self.status.value = (

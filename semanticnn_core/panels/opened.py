@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import Windows
 from semanticnn_core.config import WHOLE, Slice, Window
+from semanticnn_core.datasets import DataError, load_dataset
 from semanticnn_core.evaluation.publish import RESULTS
 from semanticnn_core.files import located
-from semanticnn_core.systems import SemanticNN, open_checkpoint
-from semanticnn_core.systems.checkpoints import SEMANTICNN
+from semanticnn_core.systems import SemanticNN
+from semanticnn_core.systems.checkpoints import SEMANTICNN, load_checkpoint, matching
 from semanticnn_core.tasks.split import SplitModel
 
 
@@ -26,13 +28,15 @@ class Played:
     """With the edge's batch norms folded: same answers, less time."""
     codec: SemanticCodec
     images: Tensor
-    """Test images, uint8 (N, 3, H, W)."""
+    """Test images, uint8 (N, 3, H, W); none where the data set is not there."""
     labels: Tensor
     classes: tuple[str, ...]
     curves: dict[tuple[float, Window], pd.DataFrame]
     """Accuracy measured at a share of the code and a window, as `read_curves` gives it."""
     clean_accuracy: float | None
     """Share of the test split that the uncompressed network gets right, where known."""
+    missing: str = ""
+    """Why there are no test images, and what to get."""
 
     def system(self, slice: Slice = WHOLE) -> SemanticNN:
         """Return the system that sends a slice."""
@@ -53,16 +57,27 @@ def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> di
     return found
 
 
-def open_played(name: str, folder: Path, count: int | None = 200, root: str | Path = "data") -> Played:
+def open_played(
+    name: str, folder: Path, count: int | None = 200, root: str | Path = "data", without_data: bool = False
+) -> Played:
     """Load a checkpoint and up to `count` test images of its data set, which is not downloaded behind a slider's back.
 
+    without_data: whether to open a checkpoint without images where its data set is missing or damaged.
     Raises CheckpointError or DataError, which say what is missing or damaged.
     """
-    checkpoint, data = open_checkpoint(str(folder), root=root, download=False)
-    few = data.test.first(count)
-    clean = checkpoint.about.get("results", {}).get("clean_accuracy")
-    parts = checkpoint.model.folded(), checkpoint.codec, few["image"], few["label"], tuple(data.classes)
-    return Played(name, *parts, read_curves(folder / RESULTS), clean)
+    checkpoint, missing = load_checkpoint(str(folder), root), ""
+    size, about = checkpoint.model.image_size, checkpoint.about
+    try:
+        data = matching(load_dataset(about.get("dataset", ""), root, size, download=False), checkpoint)
+        few, classes = data.test.first(count), data.classes
+    except DataError as error:
+        if not without_data:
+            raise
+        few = {"image": torch.empty(0, 3, size, size, dtype=torch.uint8), "label": torch.empty(0, dtype=torch.long)}
+        classes, missing = about.get("classes") or map(str, range(about["base"]["classes"])), str(error)
+    clean = about.get("results", {}).get("clean_accuracy")
+    parts = checkpoint.model.folded(), checkpoint.codec, few["image"], few["label"], tuple(classes)
+    return Played(name, *parts, read_curves(folder / RESULTS), clean, missing)
 
 
 def read_curves(path: Path) -> dict[tuple[float, Window], pd.DataFrame]:

@@ -1,5 +1,6 @@
 """Live panel of notebook 04: what the edge looks at, and which part of the image a window sends."""
 
+import html
 from collections.abc import Sequence
 
 import ipywidgets as widgets
@@ -9,9 +10,9 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import Slice
 from semanticnn_core.evaluation.truth import inside_share, mask_on_grid
 from semanticnn_core.explain.attribution import METHODS, attribute
-from semanticnn_core.panels import in_pairs, slider_look
 from semanticnn_core.panels.canvas import canvases, colored, pixels
 from semanticnn_core.panels.channel import ratio_stops
+from semanticnn_core.panels.page import in_pairs, in_rows, slider_look
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.tasks.split import SplitModel
@@ -49,7 +50,7 @@ class ExplanationPanel(widgets.VBox):
         self.canvases = canvases(image="image and window", **names)
         self.status = widgets.HTML()
         controls = (self.image, self.method, self.slice_ratio, self.window)
-        self.children = (in_pairs(controls), widgets.HBox(list(self.canvases.values())), self.status)
+        self.children = (in_pairs(controls), in_rows(self.canvases.values()), self.status)
         for control in controls:
             control.observe(lambda _: self.update(), "value")
         self.update()
@@ -64,15 +65,21 @@ class ExplanationPanel(widgets.VBox):
         scores, frame = self._map(number, feature, clean), (y0, x0, y1, x1)
         top = float(scores.abs().flatten().quantile(0.99)) or 1.0
         believed = self.codec.importance_map(code_index(self.codec, feature))[0].float()
-        self.canvases["image"].show(pixels(image), frame=frame)
-        self.canvases["map"].show(colored(scores, -top, top, DIVERGING), frame=frame)
-        self.canvases["table"].show(colored(believed, float(believed.min()), float(believed.max())), frame=frame)
+        shown = {
+            "image": pixels(image),
+            "map": colored(scores, -top, top, DIVERGING),
+            "table": colored(believed, float(believed.min()), float(believed.max())),
+        }
+        words = f"image {number}, {self.method.value}, slice ratio {part.ratio:g}, {part.window} window"
+        for name, picture in shown.items():
+            self.canvases[name].show(picture, frame=frame, words=words)
+        before, after = (html.escape(str(self.classes[each])) for each in journey.classes)
         color = "inherit" if answer == clean else COLORS["red"]
         share = 100 * self.codec.windows(self.model.feature_shape, part).share_sent
         self.status.value = (
             f"{len(journey.payload)} bytes ({share:.0f} % of the code). "
-            f"Uncompressed answer: <b>{self.classes[clean]}</b>; from this window alone, "
-            f"without bit errors: <b style='color:{color}'>{self.classes[answer]}</b>{self._truth(number, scores, box)}"
+            f"Uncompressed answer: <b>{before}</b>; from this window alone, "
+            f"without bit errors: <b style='color:{color}'>{after}</b>{self._truth(number, scores, box)}"
         )
 
     def _truth(self, number: int, scores: Tensor, box: Sequence[float]) -> str:

@@ -2,19 +2,21 @@
 
 import asyncio
 import html
+import io
 import re
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 
 from semanticnn_core.config import Slice, percent
 from semanticnn_core.datasets import DataError
-from semanticnn_core.files import in_checkout, replacing
 from semanticnn_core.panels import scene
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored_bits
-from semanticnn_core.panels.controls import TEST_IMAGES, Controls
+from semanticnn_core.panels.controls import OWN_IMAGE, TEST_IMAGES, Controls
 from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_played
+from semanticnn_core.panels.page import Download, sized
 from semanticnn_core.panels.plots import PlaygroundPlots
 from semanticnn_core.panels.scene import Point, Subject
 from semanticnn_core.panels.upload import FilePicker, read_upload
@@ -30,8 +32,8 @@ HEAD_STARTS = (0.04, 0.09)
 class Playground(widgets.VBox):
     """One image on its way: pictures, payload, answers and accuracy follow the controls at once, the map soon after.
 
-    checkpoint: a name of `list_checkpoints`; out_dir: where pictures are saved, in the checkout when relative.
-    Raises CheckpointError or DataError when that checkpoint cannot be opened.
+    checkpoint: a name of `list_checkpoints`; without its data set it is shown with your own images alone.
+    Raises CheckpointError when that checkpoint cannot be opened.
     """
 
     def __init__(
@@ -40,12 +42,11 @@ class Playground(widgets.VBox):
         ber: float = 0.05,
         slice_ratio: float = 1.0,
         seed: int = 0,
-        out_dir: str | Path = "runs/notebooks/00_playground",
         root: str | Path = "data",
         runs: str | Path = "runs",
     ) -> None:
         super().__init__()
-        self.root, self.out_dir, self.folders = root, in_checkout(out_dir), list_checkpoints(root, runs)
+        self.root, self.folders = root, list_checkpoints(root, runs)
         if checkpoint not in self.folders:
             known = ", ".join(self.folders) or "none"
             raise CheckpointError(f"no checkpoint {checkpoint!r} that holds a codec; there are: {known}")
@@ -55,13 +56,13 @@ class Playground(widgets.VBox):
         self._wanted: tuple[Point, Played, Journey] | None = None
         self._task: asyncio.Task | None = None
         self.played = self._open(checkpoint)
-        picker = FilePicker(self.receive, self.complain, layout=widgets.Layout(margin="2px 2px 2px 118px"))
-        self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker)
+        picker = FilePicker(self.receive, self.complain, layout=sized(415, 200, margin="2px 2px 2px 118px"))
+        save = Download(self.save, label="save the picture")
+        self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker, save)
         self.canvases, self.plots = canvases(160, 4, **scene.LABELS), PlaygroundPlots()
         self.bits = bits_canvas(self.played.system().payload_bytes)
-        self.controls.fit(self.played, slice_ratio)
+        self._fit(slice_ratio)
         self.controls.watch(self.update, self._choose_source, self._choose_checkpoint)
-        self.controls.save.on_click(lambda _: self.save())
         self.update()
         self.children = self.controls.laid_out(tuple(self.canvases.values()), self.bits, self.plots.live())
 
@@ -69,7 +70,10 @@ class Playground(widgets.VBox):
     def point(self) -> Point:
         """Where the controls stand."""
         now = self.controls
-        image = f"own {now.source.value}" if now.source.value != TEST_IMAGES else f"test {now.image.value}"
+        source = now.source.value
+        image = (
+            f"test {now.image.value}" if source == TEST_IMAGES else f"own {source if source in self.uploads else '?'}"
+        )
         part = Slice(now.slice_ratio.value, now.window.value)
         return Point(now.ber.value, part, now.seed.value, image, now.checkpoint.value)
 
@@ -80,8 +84,8 @@ class Playground(widgets.VBox):
         self.journey = journey = scene.journey_at(played, self.subject, point)
         frame, state = scene.window_frame(played, point, journey.payload), str(point)
         for name, shown in scene.quick_maps(journey).items():
-            self.canvases[name].show(shown, state, frame if name in scene.FRAMED else None)
-        self.bits.show(colored_bits(journey), state)
+            self.canvases[name].show(shown, state, frame if name in scene.FRAMED else None, point.words)
+        self.bits.show(colored_bits(journey), state, words=f"{journey.flips} bits flipped; {point.words}")
         self._follow_up(point, played, journey)
 
     def receive(self, name: str, content: bytes) -> None:
@@ -95,27 +99,19 @@ class Playground(widgets.VBox):
         for oldest in list(self.uploads)[:-UPLOADS_KEPT]:
             del self.uploads[oldest]
         self._subjects.clear()  # a file of the same name may hold another picture
-        source = self.controls.source
-        with self.controls.at_rest():
-            source.options = [TEST_IMAGES, *self.uploads]
-            source.value = name
-        self._choose_source()
+        self.controls.offer(self.played, list(self.uploads), name)
+        self.update()
         self.tell(f"{name}: {', '.join(('shown', *upload.notes))}")
 
-    def save(self) -> Path | None:
-        """Save what is shown as a PNG in `out_dir`, and say where."""
+    def save(self) -> tuple[str, bytes]:
+        """Return what is shown as a PNG, and a name for it."""
         point, played, journey = self.point, self.played, self.journey
         accuracy = self._accuracy(point)
         maps = scene.quick_maps(journey) | {"map": scene.attribution_map(played, journey)}
-        figure = scene.draw_scene(played, point, journey, maps, accuracy)
-        path = self.out_dir / (re.sub(r"[^\w.=]+", "-", str(point))[:120] + ".png")
-        try:
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format="png", dpi=150)
-        except OSError as error:
-            return self.complain(f"the picture could not be saved: {error}; choose another out_dir")
-        self.tell(f"saved {path}")
-        return path
+        name, content = re.sub(r"[^\w.=]+", "-", str(point))[:120] + ".png", io.BytesIO()
+        scene.draw_scene(played, point, journey, maps, accuracy).savefig(content, format="png", dpi=150)
+        self.tell(f"{name} goes to your browser's downloads")
+        return name, content.getvalue()
 
     def tell(self, text: str) -> None:
         """Show a message beside the buttons."""
@@ -135,7 +131,7 @@ class Playground(widgets.VBox):
 
     def _open(self, name: str) -> Played:
         if name not in self._opened:
-            self._opened[name] = open_played(name, self.folders[name], root=self.root)
+            self._opened[name] = open_played(name, self.folders[name], root=self.root, without_data=True)
         return self._opened[name]
 
     def _choose_checkpoint(self) -> None:
@@ -147,9 +143,14 @@ class Playground(widgets.VBox):
             with self.controls.at_rest():
                 self.controls.checkpoint.value = before
             return self.complain(f"{name} cannot be opened: {error}")
-        self.controls.fit(self.played, self.controls.slice_ratio.value)
-        self.tell("")
+        self._fit(self.controls.slice_ratio.value)
         self.update()
+
+    def _fit(self, slice_ratio: float) -> None:
+        """Offer what the opened checkpoint has, and say what it lacks."""
+        self.controls.fit(self.played, slice_ratio)
+        self.controls.offer(self.played, list(self.uploads), self.controls.source.value)
+        self.tell(f"no test images, choose {OWN_IMAGE}: {self.played.missing}" if self.played.missing else "")
 
     def _choose_source(self) -> None:
         self.controls.image.disabled = self.controls.source.value != TEST_IMAGES
@@ -158,9 +159,11 @@ class Playground(widgets.VBox):
     def _subject(self, point: Point) -> Subject:
         key = point.checkpoint, point.image
         if key not in self._subjects:
-            if self.controls.source.value != TEST_IMAGES:
-                name = self.controls.source.value
-                image, label = read_upload(name, self.uploads[name], self.played.model.image_size).image, None
+            name, size, label = self.controls.source.value, self.played.model.image_size, None
+            if name == OWN_IMAGE and name not in self.uploads:
+                image = torch.full((3, size, size), 128, dtype=torch.uint8)  # grey, until there is one
+            elif name != TEST_IMAGES:
+                image = read_upload(name, self.uploads[name], size).image
             else:
                 number = self.controls.image.value
                 image, label = self.played.images[number], int(self.played.labels[number])
@@ -201,7 +204,8 @@ class Playground(widgets.VBox):
         self.controls.status.value = self._described(point, accuracy)
 
     def _paint_map(self, point: Point, played: Played, journey: Journey, shown: np.ndarray) -> None:
-        self.canvases["map"].show(shown, str(point), scene.window_frame(played, point, journey.payload))
+        frame = scene.window_frame(played, point, journey.payload)
+        self.canvases["map"].show(shown, str(point), frame, point.words)
 
     def _described(self, point: Point, accuracy: Accuracy) -> str:
         played, journey = self.played, self.journey

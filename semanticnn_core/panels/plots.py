@@ -1,13 +1,16 @@
 """The playground's curves: class probabilities, and where this error rate lies on the measured accuracy."""
 
 import math
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from semanticnn_core.config import percent
+from semanticnn_core.panels.channel import answers_in_words
 from semanticnn_core.panels.opened import Accuracy, Played
+from semanticnn_core.panels.page import LivePlot, spelt
 from semanticnn_core.systems.journey import Journey
 from semanticnn_core.viz.figures import top_classes
 from semanticnn_core.viz.style import COLORS
@@ -17,11 +20,17 @@ ZERO = 3e-5
 """Where a rate of 0 stands on the logarithmic axis."""
 
 
-class PlaygroundPlots:
-    """One figure, so that a move of a slider is one message: answers left, accuracy right."""
+def _shape(height: int, left: float, right: float, bottom: float, top: float) -> dict[str, Any]:
+    """Return a layout whose first plot ends at `left`, `bottom` and whose second begins at `right`, `top`."""
+    domains = {"xaxis": (0, left), "xaxis2": (right, 1), "yaxis": (bottom, 1), "yaxis2": (0, top)}
+    return {"height": height} | {f"{axis}_domain": span for axis, span in domains.items()}
+
+
+class PlaygroundPlots(LivePlot):
+    """One figure, so that a move of a slider is one message: answers and accuracy, one below the other where narrow."""
 
     def __init__(self) -> None:
-        figure = make_subplots(1, 2, column_widths=[0.42, 0.58], horizontal_spacing=0.1)
+        figure = make_subplots(1, 2)
         for name, color in (("uncompressed", "gray"), ("received", "red")):
             figure.add_trace(go.Bar(name=name, marker_color=COLORS[color], x=[], y=[]), 1, 1)
         line = {"mode": "lines", "x": [], "y": []}
@@ -43,19 +52,14 @@ class PlaygroundPlots:
         figure.update_yaxes(title_text="accuracy, %", row=1, col=2)
         legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
         margin = {"l": 55, "r": 10, "t": 30, "b": 45}
-        figure.update_layout(template="plotly_white", height=290, width=832, margin=margin, legend=legend)
-        self.figure: go.Figure = figure
-
-    def live(self) -> go.FigureWidget:
-        """Return the figure as a widget, drawn as it is now: what comes before a page opens, Voilà would not show."""
-        self.figure = go.FigureWidget(self.figure)
-        return self.figure
+        figure.update_layout(template="plotly_white", margin=margin, legend=legend, **_shape(290, 0.38, 0.48, 0, 1))
+        super().__init__(figure, narrow=_shape(560, 1, 0, 0.63, 0.4))
 
     def show(self, journey: Journey, played: Played, accuracy: Accuracy, state: str) -> None:
         """Redraw what changed, in one message; `state` travels with the figure, as `meta` of its first trace."""
         uncompressed, received, clean, measured, line, here = self.figure.data
         chosen, place = top_classes(journey), _place(journey.ber)
-        names = [str(played.classes[each]) for each in chosen]
+        names = [spelt(played.classes[each]) for each in chosen]
         curve, reading, top = accuracy.curve, accuracy.reading, played.clean_accuracy
         rates, means, stds = ([] if curve is None else curve[name].to_numpy() for name in ("ber", "mean", "std"))
         means, stds = 100 * np.array(means), 100 * np.array(stds)
@@ -70,6 +74,8 @@ class PlaygroundPlots:
             measured.line.color = COLORS["blue" if accuracy.here else "light"]
             line.x, line.y = [place, place], [min(heights, default=0.0), max(heights, default=100.0)]
             here.x, here.y = ([place], [100 * reading.mean]) if reading else ([], [])
+        known = "not known" if reading is None else f"{100 * reading.mean:.1f} %"
+        self.tell(f"{answers_in_words(journey, played.classes)}; accuracy at {percent(journey.ber)}: {known}")
 
 
 def _place(ber: float) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
 from semanticnn_core.config import percent
-from semanticnn_core.panels import in_pairs, slider_look
+from semanticnn_core.panels.page import LivePlot, in_pairs, in_rows, slider_look
 from semanticnn_core.studies.centers import entropy_bits, lloyd_max, relative_distortion
 from semanticnn_core.studies.symbol_codes import FIXED_ORDERS
 from semanticnn_core.viz.staircases import coded_quantizer, mapping, shown_range
@@ -44,14 +44,18 @@ class QuantizerPanel:
         self.order.style.button_width = "88px"
         self.controls = (self.sigma, self.centers, self.ber, self.order)
         self.numbers = widgets.HTML()
-        self.figure = self._empty()
+        self.plot = LivePlot(self._empty())
         self.update()
-        self.figure = go.FigureWidget(self.figure)  # complete by now: Voilà would not show what comes between
         for control in self.controls:
             control.observe(self.update, names="value")
         name = widgets.Label("code order", layout=widgets.Layout(width="110px", justify_content="flex-end"))
-        order = widgets.HBox([name, self.order])  # its own description would stand above the buttons
-        self.widget = widgets.VBox([in_pairs([*self.controls[:3], order]), self.numbers, self.figure])
+        order = in_rows([name, self.order])  # its own description would stand above the buttons
+        self.widget = widgets.VBox([in_pairs([*self.controls[:3], order]), self.numbers, self.plot.live()])
+
+    @property
+    def figure(self) -> go.Figure:
+        """The four pictures."""
+        return self.plot.figure
 
     def update(self, _change: object = None) -> None:
         """Redraw all traces in one message."""
@@ -62,6 +66,11 @@ class QuantizerPanel:
         names = [f"{word:0{quantizer.bits}b}" for word in quantizer.code.tolist()]
         chance = 100 * quantizer.transition(self.ber.value)[0].detach()
         *lines, use, soft, heat = self.figure.data
+        self.numbers.value = self._described(quantizer)
+        self.plot.tell(
+            f"staircases and their slope, use of each centre, and confusions of {self.centers.value} centres with "
+            f"sharpness {self.sigma.value:.2g}, bit error rate {percent(self.ber.value)}, {self.order.value} code order"
+        )
         with self.figure.batch_update():
             curves = (drawn.hard, drawn.soft, drawn.received, drawn.slope)
             for line, curve in zip(lines, curves, strict=True):
@@ -70,7 +79,6 @@ class QuantizerPanel:
             heat.z = chance.clamp_min(10**FAINT).log10().numpy()
             use.x, use.y = names, 100 * quantizer.prior.numpy()
             soft.x, soft.y = names, 100 * soft_use.numpy()
-            self.numbers.value = self._described(quantizer)
 
     def _described(self, quantizer: SoftQuantizer) -> str:
         clean, lost = (float(relative_distortion(quantizer, self.latents, ber)) for ber in (0.0, self.ber.value))

@@ -18,7 +18,7 @@ from semanticnn_core.panels.canvas import BYTES_PER_ROW, Frame, colored, pixels
 from semanticnn_core.panels.opened import Accuracy, Played
 from semanticnn_core.systems.journey import Journey, follow
 from semanticnn_core.viz.figures import BIT_COLORS, bit_grid, draw_probabilities
-from semanticnn_core.viz.style import COLORS, DIVERGING, panes
+from semanticnn_core.viz.style import COLORS, DIVERGING, panes, plain
 
 MAP_STEPS = 16
 """Points of Integrated Gradients for the live map.
@@ -50,6 +50,14 @@ class Point:
         return (
             f"ber={self.ber:g};ratio={self.slice.ratio:g};window={self.slice.window};seed={self.seed};"
             f"image={self.image};checkpoint={self.checkpoint}"
+        )
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return (
+            f"{self.image}, bit error rate {percent(self.ber)}, slice ratio {self.slice.ratio:g}, {self.slice.window} "
+            f"window, channel seed {self.seed}, checkpoint {self.checkpoint}"
         )
 
 
@@ -139,7 +147,8 @@ def draw_scene(
     draw_probabilities(journey, played.classes, chances)
     _draw_accuracy(curves, point.ber, accuracy)
     where = f"{percent(point.ber)} of bits flip · slice ratio {point.slice.ratio:g}, {point.slice.window} window"
-    above.suptitle(f"{played.name} · {where} · channel seed {point.seed} · {point.image}", x=0.01, ha="left")
+    title = f"{played.name} · {where} · channel seed {point.seed} · {point.image}"
+    above.suptitle(plain(title), x=0.01, ha="left")
     return figure
 
 

@@ -95,6 +95,7 @@ class FilePicker(anywidget.AnyWidget):
       input.type = "file";
       input.accept = "image/*";
       input.hidden = true;
+      input.ariaLabel = model.get("label");
       const button = document.createElement("button");
       button.className = "jupyter-widgets jupyter-button widget-button";
       button.textContent = model.get("label");
@@ -105,16 +106,16 @@ class FilePicker(anywidget.AnyWidget):
         const file = input.files[0];
         input.value = "";
         if (!file) return;
-        const { name, size } = file;
+        const { name, size } = file, upload = `${Date.now()} ${Math.random()}`;
         const pieces = size > model.get("limit") ? 0 : Math.max(1, Math.ceil(size / PIECE));
-        if (!pieces) model.send({ name, size, piece: 0, pieces });
+        if (!pieces) model.send({ upload, name, size, piece: 0, pieces });
         try {
           for (let piece = 0; piece < pieces; piece++) {
             const bytes = await file.slice(piece * PIECE, (piece + 1) * PIECE).arrayBuffer();
-            model.send({ name, size, piece, pieces }, undefined, [bytes]);
+            model.send({ upload, name, size, piece, pieces }, undefined, [bytes]);
           }
         } catch (error) {
-          model.send({ name, size, problem: String(error) });
+          model.send({ upload, name, size, problem: String(error) });
         }
       };
     }
@@ -125,20 +126,21 @@ class FilePicker(anywidget.AnyWidget):
 
     def __init__(self, received: Callable[[str, bytes], None], failed: Callable[[str], None], **options: Any) -> None:
         super().__init__(**options)
-        self._received, self._failed, self._pieces = received, failed, []
+        self._received, self._failed = received, failed
+        self._pieces: dict[str, list[bytes]] = {}
         self.on_msg(self._collect)
 
     def _collect(self, _: object, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        name, size = str(message.get("name", "the file")), int(message.get("size", 0))
+        upload, name, size = message["upload"], message["name"], message["size"]
         if "problem" in message:
+            self._pieces.pop(upload, None)
             return self._failed(f"{name} could not be read: {message['problem']}")
         try:
             check_size(name, size)
         except DataError as error:
             return self._failed(str(error))
-        if message["piece"] == 0:
-            self._pieces = []
-        self._pieces += [bytes(each) for each in buffers]
+        pieces = self._pieces.setdefault(upload, [])  # those of other files may come between
+        pieces += [bytes(each) for each in buffers]
         if message["piece"] == message["pieces"] - 1:
-            content, self._pieces = b"".join(self._pieces), []
-            self._received(name, content)
+            del self._pieces[upload]
+            self._received(name, b"".join(pieces))

@@ -55,7 +55,7 @@ const all = (selector) => [...document.querySelectorAll(".jupyter-widgets " + se
 window.panel = {
   pictures() {  // what is painted, by name: hashes of pixels and of paths
     const found = {};
-    all("canvas").forEach((each, i) => found[`canvas ${i} ${each.ariaLabel ?? ""}`] = hash(
+    all("canvas").forEach((each, i) => found[`canvas ${i}`] = hash(
       each.toDataURL() + each.nextElementSibling?.style.cssText));  // and the frame on it
     all("img").forEach((each, i) => found[`image ${i}`] = hash(drawn(each).toDataURL()));
     all(".js-plotly-plot").forEach((each, i) => found[`plot ${i}`] = hash(
