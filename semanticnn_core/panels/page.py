@@ -54,7 +54,8 @@ class ControlNames(anywidget.AnyWidget):
       };
       const name = () => {
         for (const slider of el.parentElement.querySelectorAll(".widget-slider")) {
-          const handle = slider.querySelector(".noUi-handle"), text = (place) => slider.querySelector(place)?.textContent;
+          const handle = slider.querySelector(".noUi-handle");
+          const text = (part) => slider.querySelector(part)?.textContent;
           put(handle, "aria-label", text(".widget-label"));
           put(handle, "aria-valuetext", text(".widget-readout"));
         }
