@@ -16,7 +16,9 @@ class Draws:
     def __init__(self, random: "int | torch.Generator | Draws" = 0, part: int = 0, parts: int = 1) -> None:
         if isinstance(random, Draws):
             random, part, parts = random.generator, random.part, random.parts
-        self.generator = random if isinstance(random, torch.Generator) else _seeded(random)
+        self.generator = (
+            random if isinstance(random, torch.Generator) else torch.Generator().manual_seed(checked_seed(random))
+        )
         self.part, self.parts = part, parts
 
     def uniform(self, count: int, *shape: int) -> Tensor:
@@ -40,10 +42,13 @@ class Draws:
         return drawn.chunk(self.parts)[self.part] if self.parts > 1 else drawn
 
 
-def _seeded(seed: int) -> torch.Generator:
+def checked_seed(seed: int) -> int:
+    """Return a seed as a plain integer; what is none, or needs more than 64 bits, is a ValueError."""
     try:
         if isinstance(seed, bool):
             raise TypeError
-        return torch.Generator().manual_seed(operator.index(seed))
+        number = operator.index(seed)
+        torch.Generator().manual_seed(number)
+        return number
     except (TypeError, RuntimeError, ValueError, OverflowError):
         raise ValueError(f"a seed must be an integer of at most 64 bits, got {seed!r}") from None

@@ -235,7 +235,9 @@ def test_deep_lift_explains_the_shipped_edges(name, cut):
             nn.init.uniform_(layer.weight, 0.5, 1)
             nn.init.uniform_(layer.bias, -0.5, 0.5)
     feature = torch.rand(1, *model.feature_shape)
-    own, folded = (attribute(edge.double(), feature, 0, "deep_lift") for edge in (model.edge, model.folded().edge))
+    own, folded = (
+        attribute(edge.double(), feature, 0, "deep_lift") for edge in (model.edge_part, model.folded().edge_part)
+    )
     assert max(float(own.gap), float(folded.gap)) < 1e-6
     assert torch.allclose(own.scores, folded.scores, rtol=1e-2, atol=1e-3 * float(own.scores.abs().max()))
 

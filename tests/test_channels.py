@@ -8,7 +8,7 @@ import torch
 
 from semanticnn_core.channels import Arrival, BinarySymmetric, BitErrors, Payload
 from semanticnn_core.channels.base import ASSUMED_BER, check_ber
-from semanticnn_core.channels.bits import random_ber
+from semanticnn_core.channels.bits import derived_seed, random_ber
 from semanticnn_core.codec.payload import pack, unpack
 from semanticnn_core.draws import Draws
 
@@ -222,7 +222,7 @@ def test_a_link_draws_its_channel_again_for_every_seed():
     assert link.settings == {"ber": 0.1}
     first, again, other = (link.channel(seed)(payload).payload.data for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert torch.equal(first, sent(BinarySymmetric(0.1, 3), payload.data))
+    assert torch.equal(first, sent(BinarySymmetric(0.1, derived_seed(3, 0.1)), payload.data))
     with pytest.raises(ValueError, match=r"ber must be in \[0, 0.5\], got 0.7"):
         BitErrors(0.7)
 

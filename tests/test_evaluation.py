@@ -14,8 +14,9 @@ from semanticnn_core.config import CodecConfig, Slice
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import byte_counts, summarize, sweep
 from semanticnn_core.evaluation.publish import sizes_in_words, write_readme, write_results
-from semanticnn_core.evaluation.sweep import measure
+from semanticnn_core.evaluation.sweep import interval, measure
 from semanticnn_core.systems import Received, SemanticNN, offload
+from semanticnn_core.systems.journey import byte_bits
 from semanticnn_core.tasks import Classification
 from semanticnn_core.tasks.split import SplitModel
 
@@ -44,7 +45,7 @@ class Oracle:
 
 def batches_of(size: int, monkeypatch) -> None:
     """Let everything walk through splits in batches of another size."""
-    monkeypatch.setattr(Split.batches, "__defaults__", (size, "cpu"))
+    monkeypatch.setitem(measure.__globals__, "BATCH", size)  # the package offers the function, not its module
 
 
 @pytest.mark.parametrize("batch", [7, 250])
@@ -55,9 +56,12 @@ def test_measure_counts_images_whatever_the_batches(split, dataset, monkeypatch,
     got = measure(oracle, dataset.test, [BitErrors(0.01)], [0])
     keys = {"system": "oracle", "ber": 0.01, "kind": "wise", "seed": 0}
     expected = {"accuracy": 0.8, "agreement": 0.8, "feature_mse": shift**2 if shift else math.nan, "bytes": 1.5}
-    assert len(got) == 1 and list(got) == [*keys, *expected]
+    expected |= {"accuracy_low": 0.675, "accuracy_high": 0.925}  # 40 images: two standard errors are 0.126
+    assert len(got) == 1 and set(got) == {*keys, *expected}
     row = got.iloc[0].to_dict()
     assert {name: row[name] for name in keys} == keys
+    spans = {name: expected.pop(name) for name in ("accuracy_low", "accuracy_high")}
+    assert {name: row[name] for name in spans} == pytest.approx(spans, abs=0.026)
     assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-5, nan_ok=True)
     # the tiny split itself is always right
 
@@ -68,7 +72,7 @@ def test_measure_is_the_way_of_the_bytes(split, codec, dataset, ratio):
     got = measure(system, dataset.test, [BitErrors(0.05)], [3]).iloc[0]
     feature = split.device_part(dataset.test["image"])
     payload = codec.compress(feature, Slice(ratio))
-    received = codec.decompress(BinarySymmetric(0.05, 3)(payload), (4, 8, 8), Slice(ratio))
+    received = codec.decompress(BitErrors(0.05).channel(3)(payload), (4, 8, 8), Slice(ratio))
     answers = split.edge_part(received).argmax(1).tolist()
     clean, labels = split(dataset.test["image"]).argmax(1).tolist(), dataset.test["label"].tolist()
     assert got["accuracy"] == sum(a == b for a, b in zip(answers, labels, strict=True)) / 40
@@ -90,6 +94,7 @@ def test_a_sweep_is_one_tidy_row_a_point(split, codec, dataset):
     systems, links = [SemanticNN(split, codec, Slice(ratio), "ours") for ratio in ratios], [*map(BitErrors, bers)]
     table = sweep(systems, dataset.test, links, seeds=3)
     columns = "system ber slice_ratio window share_sent seed accuracy agreement feature_mse bytes".split()
+    columns += ["accuracy_low", "accuracy_high"]
     assert list(table.columns) == columns and set(table.system) == {"ours"}
     points = [(ratio, ber, seed) for ratio in ratios for ber in bers for seed in range(3)]
     assert list(zip(table.slice_ratio, table.ber, table.seed, strict=True)) == points
@@ -97,7 +102,7 @@ def test_a_sweep_is_one_tidy_row_a_point(split, codec, dataset):
         assert row.share_sent == (1.0 if row.slice_ratio == 1 else (2 / 4) ** 2)  # ⌊√0.3·4⌋ = 2
         assert row.bytes == 24 * row.share_sent
         system = SemanticNN(split, codec, Slice(row.slice_ratio), "ours")
-        alone = measure(system, dataset.test, [BitErrors(row.ber)], [row.seed])
+        alone = measure(system, dataset.test, [BitErrors(row.ber)], [row.seed]).drop(columns=columns[-2:])
         assert alone.iloc[0].to_dict() == {name: getattr(row, name) for name in alone}
     errorless = table[table.ber == 0].groupby("slice_ratio").feature_mse.nunique()
     assert (errorless == 1).all(), "without errors the seed changes nothing"
@@ -110,7 +115,8 @@ def test_a_sweep_names_its_seeds_and_takes_any_iterables(split, codec, dataset):
     table = sweep(systems, dataset.test, map(BitErrors, bers), seeds=[5, 1])
     assert table.seed.tolist() == [5, 1] * 4 and table.system.tolist() == ["SemanticNN"] * 4 + ["part"] * 4
     five = sweep(iter(systems), dataset.test, [BitErrors(ber) for ber in bers], seeds=(5,))
-    pd.testing.assert_frame_equal(table[table.seed == 5].reset_index(drop=True), five)
+    alone = table[table.seed == 5].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone.iloc[:, :-2], five.iloc[:, :-2])  # intervals are over all seeds
 
     def backwards(function, *arguments):
         return reversed([function(*each) for each in reversed(list(zip(*arguments, strict=True)))])
@@ -135,7 +141,7 @@ def test_a_sweep_by_image_averages_to_the_sweep(split, codec, dataset, monkeypat
     feature = split.device_part(dataset.test["image"])
     first = table[(table.slice_ratio == 1) & (table.ber == 0.05) & (table.seed == 0)]
     if batch == 250:
-        received = codec.decompress(BinarySymmetric(0.05, 0)(codec.compress(feature)), (4, 8, 8))
+        received = codec.decompress(BitErrors(0.05).channel(0)(codec.compress(feature)), (4, 8, 8))
         errors = (received - feature).square().flatten(1).mean(1).tolist()
         assert first.feature_mse.tolist() == pytest.approx(errors, rel=1e-5)
 
@@ -227,7 +233,7 @@ def test_the_readme_holds_results_and_commands(tmp_path, split, codec, dataset):
     text = (tmp_path / "README.md").read_text()
     assert "93.75%" in text and "semanticnn train-base\nsemanticnn train\n" in text and "24 B sent" in text
     for row in summarize(table).itertuples():
-        assert f"| {row.ber:.2%} | {row.accuracy:.2%} ±" in text
+        assert f"| {row.ber:.2%} | {row.accuracy:.2%} ({100 * row.accuracy_low:.2f}–" in text
     assert "slice ratio" not in text
     links = [BitErrors(ber) for ber in (0.01, 0.05, 0.4)]
     slices = sweep([SemanticNN(split, codec, Slice(0.3, "energy"))], dataset.test, links, seeds=2)
@@ -248,3 +254,25 @@ def test_taking_a_few_items_is_seeded_and_spread(dataset):
     assert isinstance(few, Split)
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         dataset.test.take(0)
+
+
+def test_rates_are_drawn_independently_at_one_seed():
+    payload = Payload(torch.zeros(50, 400, dtype=torch.uint8))
+    bits = [BitErrors(ber).channel(3)(payload).payload.data for ber in (0.1, 0.1000001)]
+    both = byte_bits(bits[0] & bits[1]).double().mean()
+    assert float(both) == pytest.approx(0.01, abs=0.001), (
+        "flipped at both rates: by chance alone, and not nearly always"
+    )
+
+
+def test_the_interval_of_a_mean_is_that_of_theory():
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.rand(400, generator=generator) < 0.9).double()
+    low, high = interval([images])
+    error = 1.96 * float(images.std()) / 20
+    mean = float(images.mean())
+    assert (low, high) == pytest.approx((mean - error, mean + error), abs=0.006)
+    assert interval([images, images, images]) == pytest.approx((low, high), abs=0.006), "the same images thrice"
+    apart = interval([images, 1 - images])
+    assert apart[1] - apart[0] > 0.7, "seeds that differ widen it"
+    assert all(math.isnan(each) for each in interval([None, None]))

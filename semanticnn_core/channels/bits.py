@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semanticnn_core.channels.base import Arrival, Payload, check_ber
-from semanticnn_core.draws import Draws
+from semanticnn_core.draws import Draws, checked_seed
 
 
 class BinarySymmetric:
@@ -77,7 +77,7 @@ class BitErrors:
 
 def derived_seed(seed: int, *keys: object) -> int:
     """Return a seed that depends on a seed and keys, so that what differs in one of them is drawn independently."""
-    digest = hashlib.blake2b(repr((int(seed), *keys)).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(repr((checked_seed(seed), *keys)).encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1  # generators take 63 bits
 
 

@@ -99,15 +99,8 @@ def results_in_words(folder: Path, systems: Mapping[str, dict], heading: str = "
     return lines
 
 
-def measured(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `summarize` of a sweep, with the bounds of an interval where the sweep has them."""
-    shown, keys = summarize(table), ["system", "ber", "slice_ratio", "window"]
-    bounds = [name for name in ("accuracy_low", "accuracy_high") if name in table and name not in shown]
-    return shown.merge(table.groupby(keys, as_index=False)[bounds].mean()) if bounds else shown
-
-
 def accuracy_in_words(row: Any, decimals: int = 2) -> str:
-    """Say the accuracy of a row of `measured`: with its interval, or else with its standard deviation."""
+    """Say the accuracy of a row of `summarize`: with its interval, or else with its standard deviation."""
     low, high = getattr(row, "accuracy_low", None), getattr(row, "accuracy_high", None)
     if low is not None and high is not None:
         return f"{row.accuracy:.{decimals}%} ({100 * low:.{decimals}f}–{100 * high:.{decimals}f})"
@@ -116,7 +109,7 @@ def accuracy_in_words(row: Any, decimals: int = 2) -> str:
 
 def spread_in_words(table: pd.DataFrame) -> str:
     """Say what `accuracy_in_words` says of a sweep."""
-    return "mean (interval)" if "accuracy_low" in measured(table) else "mean ± standard deviation"
+    return "mean (95 % interval over images and seeds)" if "accuracy_low" in table else "mean ± standard deviation"
 
 
 def _table(table: pd.DataFrame, results: dict) -> list[str]:
@@ -125,7 +118,7 @@ def _table(table: pd.DataFrame, results: dict) -> list[str]:
         "| bit error rate | accuracy | agreement with uncompressed | bytes sent |",
         "|---|---|---|---|",
     ]
-    for row in measured(table[whole]).itertuples():
+    for row in summarize(table[whole]).itertuples():
         lines.append(f"| {row.ber:.2%} | {accuracy_in_words(row)} | {row.agreement:.2%} | {row.bytes:.0f} |")
     lines += [
         "",

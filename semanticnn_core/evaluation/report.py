@@ -19,10 +19,10 @@ from semanticnn_core.evaluation.publish import (
     RESULTS,
     accuracy_in_words,
     checkpoint_page,
-    measured,
     results_in_words,
     spread_in_words,
 )
+from semanticnn_core.evaluation.sweep import summarize
 from semanticnn_core.files import located
 
 TEMPLATE = "README.tmpl"
@@ -96,7 +96,7 @@ def front_block(root: Path) -> str:
     clean, sizes = about["results"]["clean_accuracy"], about["systems"][CODEC]["results"]
     rows = {
         _short(row.ber): [accuracy_in_words(row), f"{100 * (clean - row.accuracy):.1f}"]
-        for row in measured(table[table["slice_ratio"] == 1]).itertuples()
+        for row in summarize(table[table["slice_ratio"] == 1]).itertuples()
     }
     shown = pd.DataFrame.from_dict(rows, "index", columns=[f"accuracy (uncompressed: {clean:.2%})", "points lost"])
     cifar = _table(root, PAPER_DATA)
@@ -160,7 +160,7 @@ def _windows(root: Path) -> dict[str, str]:
     """Fill in the slices of the default checkpoint: the window of importance beside the central one."""
     table, about = _default(root)
     names = {"importance": "window of most importance", "center": "central window"}
-    some = measured(table[(table["slice_ratio"] < 1) & (table["ber"] == 0.01)]).sort_values("slice_ratio")
+    some = summarize(table[(table["slice_ratio"] < 1) & (table["ber"] == 0.01)]).sort_values("slice_ratio")
     cells = {f"{ratio:g}": {} for ratio in some["slice_ratio"].unique()[::-1]}
     for row in some.itertuples():
         cells[f"{row.slice_ratio:g}"][names[row.window]] = f"{row.bytes:.0f} B: {accuracy_in_words(row, 1)}"
