@@ -54,10 +54,12 @@ class ControlNames(anywidget.AnyWidget):
       };
       const name = () => {
         for (const slider of el.parentElement.querySelectorAll(".widget-slider")) {
-          const handle = slider.querySelector(".noUi-handle");
-          const text = (part) => slider.querySelector(part)?.textContent;
-          put(handle, "aria-label", text(".widget-label"));
-          put(handle, "aria-valuetext", text(".widget-readout"));
+          const [label, handle, readout] = [".widget-label", ".noUi-handle", ".widget-readout"]
+            .map((part) => slider.querySelector(part));
+          put(handle, "aria-label", label?.textContent);
+          put(handle, "aria-valuetext", readout?.textContent);
+          if (readout?.isContentEditable) put(readout, "role", "textbox");
+          if (readout?.isContentEditable) put(readout, "aria-label", label?.textContent);
         }
         for (const icon of el.parentElement.querySelectorAll("button > .fa"))  // of ipywidgets' Play
           put(icon.parentElement, "aria-label", icon.className.replace(/.*fa-/, "").replace("retweet", "repeat"));

@@ -5,10 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from driver import BROWSERS, Watched, find_browser, launch
+from driver import BROWSERS, VIEWPORT, Watched, find_browser, launch
 from servers import LAB, VOILA, Server, notebook_names, overhearing, serve, write_notebooks
-
-VIEWPORT = {"width": 1280, "height": 1300}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -36,6 +36,7 @@ NOT_OURS = (
 )
 QUIET = 400
 """Milliseconds without any change after which a panel counts as settled."""
+VIEWPORT = {"width": 1280, "height": 1300}
 PANEL = ".jp-OutputArea-output:has(.widget-slider)"
 IN_PAGE = """
 const hash = (text) => {

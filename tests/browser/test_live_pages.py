@@ -6,8 +6,10 @@
 import io
 import os
 import re
+from pathlib import Path
 
 import pytest
+from driver import PANEL, VIEWPORT
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -112,6 +114,64 @@ def test_every_canvas_says_the_values_it_shows(opened):
     opened.settle()
     for label, named in STATES.items():
         assert {named(opened.slider(label).value) in each for each in opened.states()} == {True}, label
+
+
+def test_sliders_and_pictures_are_read_out_as_they_look(opened):
+    for slider in opened.sliders:
+        value = slider.value
+        assert slider.handle.get_attribute("aria-label") == slider.label
+        slider.press("ArrowLeft" if slider.place > 0 else "ArrowRight")
+        opened.wait_until(lambda: slider.value != value, f"{slider.label} moves")  # noqa: B023
+        opened.wait_until(lambda: slider.handle.get_attribute("aria-valuetext") == slider.value, "it is read out")  # noqa: B023
+    opened.settle()
+    pictures = opened.page.locator(".jupyter-widgets :is(canvas, .live-plot)")
+    words = [each.get_attribute("aria-label") or "" for each in pictures.all()]
+    stands = [f"{slider.label} {slider.value}" for slider in opened.sliders if slider.label != "image"]
+    assert words and all(any(stand in each for stand in stands) or "probable" in each for each in words), words
+    controls = opened.page.locator(".jp-OutputArea-output button:not([hidden])").all()
+    assert all(each.get_attribute("aria-label") or each.inner_text().strip() for each in controls)
+
+
+def test_the_panel_keeps_to_the_page_at_every_width(opened, screenshots, request):
+    for width in (390, 820, 1440):
+        opened.page.set_viewport_size({"width": width, "height": VIEWPORT["height"]})
+        opened.page.wait_for_timeout(300)
+        opened.settle()
+        places = opened.page.locator(".jupyter-widgets :is(canvas, .main-svg, .widget-slider, button)")
+        boxes = [box for each in places.all() if (box := each.bounding_box())]
+        frame = opened.page.locator(PANEL).last.bounding_box()
+        assert max(box["x"] + box["width"] for box in boxes) <= frame["x"] + frame["width"] + 1, width
+        opened.page.screenshot(path=screenshots / f"{request.node.callspec.id}-{width}.png")
+    opened.page.set_viewport_size(VIEWPORT)
+    opened.page.wait_for_timeout(300)
+    opened.settle()
+
+
+def test_nothing_serious_stands_in_the_path_of_screen_readers(opened):
+    """`SEMANTICNN_AXE` names axe.min.js of the npm package axe-core."""
+    if not (axe := os.environ.get("SEMANTICNN_AXE")):
+        pytest.skip("SEMANTICNN_AXE does not name an axe.min.js: npm install axe-core")
+    if not opened.seconds:
+        pytest.skip("is about Voilà's page; JupyterLab's own faults are not ours")
+    opened.page.evaluate(Path(axe).read_text(encoding="utf-8"))
+    found = opened.page.evaluate("async () => (await axe.run()).violations.map((each) => [each.impact, each.id])")
+    assert [each for each in found if each[0] in ("serious", "critical")] == []
+
+
+def test_no_tool_leads_from_a_plot_to_a_cloud(opened):
+    if not opened.page.locator(".js-plotly-plot").count():
+        pytest.skip("no plot on this page")
+    assert opened.page.locator(".modebar-btn").count() == 0
+
+
+def test_a_picture_is_downloaded(opened):
+    button = opened.page.get_by_role("button", name="save the picture")
+    if not button.count():
+        pytest.skip("no picture can be saved on this page")
+    with opened.page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename.startswith("ber=")
+    assert Image.open(download.value.path()).size[0] > 1000
 
 
 def test_a_file_is_shown_or_refused_in_words(opened):
