@@ -112,7 +112,10 @@ class SemanticCodec(nn.Module):
             values = restored(values, here.all(2), windows.rows, windows.columns)
         elif slice.progressive:
             values = values[:, center_out(windows.rows, windows.columns).argsort()]
-        number = recover(data[:, :head], None if came is None else came[:, :head]) if head else None
+        number = recover(data[:, :head]) if head else None
+        if head and came is not None:
+            known = came[:, :head].any(1)
+            number = torch.where(known, recover(data[:, :head], came[:, :head]), windows.middle)
         latent = _channels_first(values.unflatten(1, (windows.rows, windows.columns)))
         return self.decoder(windows.pad(latent, windows.corner(number)), ber, *feature_shape[1:])
 

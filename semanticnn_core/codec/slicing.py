@@ -73,6 +73,11 @@ class Windows:
         return self.center if self.slice.window == "center" else self.everywhere
 
     @property
+    def middle(self) -> int:
+        """The number of the window nearest to the central one: what to assume where the number was lost."""
+        return int((self.corners - self.center).square().sum(1).argmin())
+
+    @property
     def announced(self) -> bool:
         """Whether there is a choice, whose number must be sent."""
         return len(self.corners) > 1

@@ -1,7 +1,9 @@
 """Systems × links × channel seeds, as one tidy table. A batch is sent once, then crosses every channel."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 import pandas as pd
@@ -9,14 +11,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from semanticnn_core.channels.base import Link
+from semanticnn_core.channels.base import Channel, Link
 from semanticnn_core.channels.bits import BitErrors
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import WHOLE, Slice, Window
 from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.semanticnn import SemanticNN
-from semanticnn_core.tasks.base import joined
+from semanticnn_core.tasks.base import Outputs, joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
 
 BATCH = 64
@@ -42,54 +44,71 @@ def sweep(
     map: measures the systems; any function like Python's own.
     """
     systems, links = list(systems), list(links)
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    seeds = list(seeds) if isinstance(seeds, Iterable) else list(range(operator.index(seeds)))
     if not (systems and links and seeds):
         raise ValueError(f"a sweep needs systems, links and seeds; got {len(systems)}, {len(links)}, {len(seeds)}")
     same = ([each] * len(systems) for each in (split, links, seeds, by_image))
     return pd.concat(map(measure, systems, *same), ignore_index=True)
 
 
-@torch.no_grad()
 def measure(
     system: OffloadSystem, split: Split, links: Sequence[Link], seeds: Sequence[int], by_image: bool = False
 ) -> pd.DataFrame:
     """Return the rows of one system, links × seeds (× images)."""
-    model, device = system.model, system.model.device
-    points = [(link, seed, link.channel(seed)) for link in links for seed in seeds]
-    outputs, errors, clean, sent = [[] for _ in points], [[] for _ in points], [], []
-    bar = tqdm(total=len(split) * len(points), desc=system.name, unit="img", leave=False, disable=None)
-    with evaluating(model), bar:
-        for index, batch in split.batches(BATCH, device):
-            payload = system.send(batch["image"])
-            sent.append(payload.length)
-            feature = payload.local.get("feature")
-            clean.append(moved(model(batch["image"]) if feature is None else model.edge_part(feature), "cpu"))
-            for point, (_, _, channel) in enumerate(points):
-                received = system.receive(channel(payload))
-                outputs[point].append(moved(received.outputs, "cpu"))
-                if received.feature is not None and feature is not None:
-                    errors[point].append((received.feature - feature).square().flatten(1).mean(1).cpu())
-                bar.update(len(index))
-    clean = model.task.answers(joined(clean))
-    rows = []
-    sent, task = torch.cat(sent).double(), model.task
-    answers = [joined(parts) for parts in outputs]
-    right = [task.per_image(each, split.columns) for each in answers]
-    spans = [interval(right[start : start + len(seeds)]) for start in range(0, len(right), len(seeds))]
-    for number, ((link, seed, _), answered, error) in enumerate(zip(points, answers, errors, strict=True)):
-        low, high = spans[number // len(seeds)]
-        keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
-        error = torch.cat(error).double() if error else torch.full((len(split),), torch.nan)
-        if by_image:
-            keys["image"] = range(len(split))
-            scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
-            rest = {"feature_mse": error.numpy(), "bytes": sent.numpy()}
-        else:
-            scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
-            rest = {"feature_mse": float(error.mean()), "bytes": float(sent.mean())}
-            rest |= {f"{task.metric}_low": low, f"{task.metric}_high": high}
-        rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
+    task, rows = system.model.task, []
+    crossed = _crossed(system, split, [link.channel(seed) for link in links for seed in seeds])
+    clean = task.answers(crossed.clean)
+    for number, link in enumerate(links):
+        points = slice(number * len(seeds), (number + 1) * len(seeds))
+        outputs = crossed.outputs[points]
+        if not by_image:
+            low, high = interval([task.per_image(each, split.columns) for each in outputs])
+        for seed, answered, error in zip(seeds, outputs, crossed.errors[points], strict=True):
+            keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
+            if by_image:
+                keys["image"] = range(len(split))
+                scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
+                rest = {"feature_mse": error.numpy(), "bytes": crossed.sent.numpy()}
+            else:
+                scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
+                rest = {"feature_mse": float(error.mean()), "bytes": float(crossed.sent.mean())}
+                rest |= {f"{task.metric}_low": low, f"{task.metric}_high": high}
+            rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
     return pd.concat(rows, ignore_index=True)
+
+
+@dataclass
+class _Crossed:
+    """A split after every channel: outputs and feature errors (N,) of each, clean outputs, bytes sent (N,)."""
+
+    outputs: list
+    errors: list[Tensor]
+    clean: Outputs
+    sent: Tensor
+
+
+@torch.no_grad()
+def _crossed(system: OffloadSystem, split: Split, channels: Sequence[Channel]) -> _Crossed:
+    """Send every batch once, and let it cross every channel."""
+    model = system.model
+    outputs, errors, clean, sent = [[] for _ in channels], [[] for _ in channels], [], []
+    bar = tqdm(total=len(split) * len(channels), desc=system.name, unit="img", leave=False, disable=None)
+    with evaluating(model), bar:
+        for index, batch in split.batches(BATCH, model.device):
+            payload = system.send(batch["image"])
+            feature = payload.local.get("feature")
+            sent.append(payload.length)
+            clean.append(moved(model(batch["image"]) if feature is None else model.edge_part(feature), "cpu"))
+            for channel, answered, error in zip(channels, outputs, errors, strict=True):
+                received = system.receive(channel(payload))
+                answered.append(moved(received.outputs, "cpu"))
+                both = feature is not None and received.feature is not None
+                error.append(
+                    (received.feature - feature).square().flatten(1).mean(1).cpu() if both else index * torch.nan
+                )
+                bar.update(len(index))
+    errors = [torch.cat(each).double() for each in errors]
+    return _Crossed([joined(each) for each in outputs], errors, joined(clean), torch.cat(sent).double())
 
 
 def interval(values: Sequence[Tensor | None], draws: int = 1000) -> tuple[float, float]:
