@@ -1,5 +1,7 @@
 """The quantiser under your fingers: sharpness, number of centres, bit error rate and code order."""
 
+from typing import Any
+
 import ipywidgets as widgets
 import plotly.graph_objects as go
 import torch
@@ -44,7 +46,7 @@ class QuantizerPanel:
         self.order.style.button_width = "88px"
         self.controls = (self.sigma, self.centers, self.ber, self.order)
         self.numbers = widgets.HTML()
-        self.plot = LivePlot(self._empty())
+        self.plot = LivePlot(self._empty(), narrow=_one_below_the_other())
         self.update()
         for control in self.controls:
             control.observe(self.update, names="value")
@@ -102,7 +104,8 @@ class QuantizerPanel:
         powers = list(range(FAINT, 3))
         bar = {"tickvals": powers, "ticktext": [f"{10.0**power:g}" for power in powers]}
         bar |= {"len": 0.44, "y": 0.19, "thickness": 14}
-        heat = go.Heatmap(name="P", colorscale="Cividis", zmin=FAINT, zmax=2, colorbar=bar)
+        heat = go.Heatmap(name="P", coloraxis="coloraxis")
+        figure.update_layout(coloraxis={"colorscale": "Cividis", "cmin": FAINT, "cmax": 2, "colorbar": bar})
         heat.hovertemplate = "sent %{y}, received %{x}: %{customdata:.3g} %<extra></extra>"
         figure.add_trace(heat, 2, 2)
         figure.update_xaxes(title_text="latent", row=1)
@@ -112,7 +115,22 @@ class QuantizerPanel:
         figure.update_xaxes(title_text="word received", row=2, col=2)
         figure.update_yaxes(title_text="word sent", row=2, col=2, **words)
         figure.update_yaxes(autorange="reversed", row=2, col=2)  # row 0 on top, as matrices are read
-        legend = {"orientation": "h", "x": 0, "y": 1.09, "yanchor": "bottom"}
+        legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "top", "yref": "container"}
         margin = {"l": 50, "r": 10, "t": 70, "b": 50}
         figure.update_layout(template="simple_white", height=600, margin=margin, legend=legend)
         return figure
+
+
+def _one_below_the_other() -> dict[str, Any]:
+    """Return the layout of the four pictures for a narrow page."""
+    shape: dict[str, Any] = {
+        "height": 1150,
+        "margin_t": 140,
+        "coloraxis_colorbar_y": 0.08,
+        "coloraxis_colorbar_len": 0.19,
+    }
+    for number, top in enumerate((1, 0.73, 0.44, 0.16)):
+        axis = number + 1 if number else ""
+        shape |= {f"xaxis{axis}_domain": (0, 1), f"yaxis{axis}_domain": (max(0, top - 0.17), top)}
+        shape |= {f"annotations[{number}].x": 0.5, f"annotations[{number}].y": top}
+    return shape
