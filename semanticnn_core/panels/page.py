@@ -116,7 +116,7 @@ class _PlotPage(anywidget.AnyWidget):
 
 
 class LivePlot(widgets.VBox):
-    """A plotly figure on a page: no wider than its place, in the theme's colours, without tools, and told in words.
+    """A plotly figure on a page: no wider than its place, in the theme's colours, without tools, and put into words.
 
     `figure` is a plain figure until `live` makes a widget of it: changes of a widget before its page opens are lost.
     narrow: values of the layout for a place of less than `NARROW` pixels.
