@@ -543,3 +543,9 @@ def test_the_environment_of_accelerate_changes_no_number(name, value, split, dat
         assert trained() == before
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_tracker_that_is_not_installed_is_named_before_work(split, dataset, codec_config):
+    codec = new_codec(split, dataset, codec_config)
+    with pytest.raises(ValueError, match="the tracker 'abacus' is not installed.*pip install tensorboard"):
+        pretrain_denoising(codec, split.device_part, dataset, CodecTrainConfig(epochs=1), Run(tracker="abacus"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -210,6 +211,12 @@ def _own_environment() -> Iterator[None]:
 
 def _accelerator(config: TrainConfig, run: Run) -> Accelerator:
     """Return the Accelerator of a training: seedable order, a batch divided among the processes."""
+    available = [str(each) for each in get_available_trackers()]
+    if run.tracker and run.tracker not in available:
+        known = f"there are {', '.join(available)}" if available else "none is installed"
+        raise ValueError(
+            f"the tracker {run.tracker!r} is not installed, {known}; for instance: pip install tensorboard"
+        )
     keep_freed_memory()
     loading = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed, split_batches=True)
     training_device()
