@@ -228,6 +228,7 @@ def test_what_deep_lift_cannot_explain_is_refused_by_name(call, message, feature
 
 
 @pytest.mark.parametrize(("name", "cut"), [("mobilenet_v2", "stem"), ("resnet50", "stem")])
+@pytest.mark.slow
 def test_deep_lift_explains_the_shipped_edges(name, cut):
     model = SplitModel.of(name, 4, 32, cut).frozen()
     for layer in model.modules():

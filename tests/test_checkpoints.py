@@ -145,6 +145,7 @@ def test_a_network_of_unknown_build_cannot_be_published(tmp_path, split):
 
 @pytest.mark.parametrize("file", ["base.safetensors", "semanticnn.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty", "text", "other tensors"])
+@pytest.mark.slow
 def test_a_damaged_or_missing_weight_file_is_named(folder, file, damage):
     path = folder / file
     content = path.read_bytes()
@@ -281,6 +282,7 @@ def test_a_checkpoint_and_its_data_are_opened_by_either_name(name, dataset, digi
     assert data.test["image"].shape == (4, 3, 32, 32)
 
 
+@pytest.mark.slow
 def test_the_default_checkpoint_is_opened_when_nothing_is_named():
     checkpoint, data = open_checkpoint(download=False)
     assert (checkpoint.name, data.name) == (DEFAULT_CHECKPOINT, "scene_digits")

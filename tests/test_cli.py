@@ -184,6 +184,7 @@ def test_the_shipped_checkpoint_in_json(capsys, workplace, monkeypatch):
     assert all(0 <= share <= 1 and share * 60 == pytest.approx(round(share * 60)) for share in shares)
 
 
+@pytest.mark.slow
 def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     semanticnn(
         "train-base --dataset stripes.npz --image-size 32 --training.epochs 1 --training.batch-size 8", monkeypatch
@@ -247,6 +248,7 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert any(moved) and torch.equal(second.codec.quantizer.code, third.codec.quantizer.code)
 
 
+@pytest.mark.slow
 def test_train_resumes_where_it_stopped(capsys, workplace, monkeypatch):
     command = "train-base --dataset stripes.npz --image-size 32 --training.epochs 2 --training.batch-size 8"
     semanticnn(command, monkeypatch)
@@ -268,6 +270,7 @@ def test_train_resumes_where_it_stopped(capsys, workplace, monkeypatch):
     assert "images = 16, not 12" in mistake(f"{command} --limit 12 --resume", capsys)
 
 
+@pytest.mark.slow
 def test_stage_2_never_goes_on_from_an_earlier_training(workplace, monkeypatch):
     semanticnn("train-base --dataset stripes.npz --image-size 32 --training.epochs 1", monkeypatch)
     command = f"train --checkpoint runs/checkpoints/mobilenet_v2-stripes {ONE_EPOCH} {SMALL} --out made"
@@ -284,6 +287,7 @@ def test_stage_2_never_goes_on_from_an_earlier_training(workplace, monkeypatch):
     assert not list(Path("runs/training").glob(state))
 
 
+@pytest.mark.slow
 def test_a_new_task_network_takes_codec_and_table_of_the_old_one_away(workplace, monkeypatch):
     base = "train-base --dataset stripes.npz --image-size 32 --training.epochs 1"
     semanticnn(base, monkeypatch)

@@ -115,6 +115,7 @@ def test_the_published_payloads(config, shape, code, expected):
     width=st.integers(1, 19),
     ratio=st.floats(0.01, 1),
 )
+@pytest.mark.slow
 def test_any_feature_comes_back_in_its_shape_and_range(stride, overlap, height, width, ratio):
     codec = tiny(stride=stride, kernel=stride + overlap, decoder_widths=(6, 5), feature_range=(0.5, 0.7))
     x, slice = features(2, height, width), Slice(ratio)

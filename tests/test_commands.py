@@ -76,6 +76,7 @@ def mistake(command: str, capsys: pytest.CaptureFixture) -> str:
 # --- encode and decode ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_images_become_a_board_s_bytes_and_damaged_bytes_answers(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = load_dataset("scene_digits")
@@ -391,6 +392,7 @@ def test_help_is_printed_in_a_locale_that_is_not_utf_8(surroundings, tmp_path):
     assert done.returncode == 0 and b"--stage1.xai-balance" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_table_is_written_in_a_locale_that_is_not_utf_8(workplace):
     def evaluate(name: str) -> subprocess.CompletedProcess:
         options = f"evaluate --checkpoint whole --ber 0.01 --seeds 1 --limit 2 --out table.csv --name {name}"

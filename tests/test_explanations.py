@@ -246,6 +246,7 @@ def test_windows_lie_where_the_codec_cuts(model, codec, split, window):
     assert windows.share_inside(split["mask"][0], (0.5, 0.5, 1, 1)) == 0
 
 
+@pytest.mark.slow
 def test_every_figure_paints(model, codec, split):
     images, masks = split["image"][:3], split["mask"][:3]
     feature = model.device_part(images)

@@ -122,6 +122,7 @@ def printed(path):
     return [output.text for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_notebook_and_progress_bars_do_not_show(toy_runs):
     assert printed(toy_runs[0].notebook) == ["fast False 0.02 (1, 2) codec True\n"]
     assert toy_runs[0].parameters == {"interactive": False, "profile": "fast", "ber": 0.02}
@@ -233,6 +234,7 @@ def test_names_are_numbers_or_stems(toys):
     assert [path.stem for path in by_number] == [path.stem for path in by_stem] == ["02_bad", "01_good"]
 
 
+@pytest.mark.slow
 def test_regenerated_notebooks_pair_with_their_source_and_repeat_exactly(toys, tmp_path):
     folder = shutil.copytree(toys, tmp_path / "notebooks")
     (folder / "source/02_bad.py").unlink()
@@ -264,6 +266,7 @@ def test_regenerating_a_failing_notebook_is_an_error_and_its_start_is_said(toys,
     assert capsys.readouterr().err == "[1/1] 02_bad …\n"
 
 
+@pytest.mark.slow
 def test_the_callers_surroundings_change_nothing(tmp_path, monkeypatch, capsys):
     seen, startup = "import builtins; builtins.seen = 'startup'", tmp_path / "ipython/profile_default/startup/00.py"
     startup.parent.mkdir(parents=True)

@@ -314,6 +314,7 @@ def bad_files():
 
 
 @pytest.mark.parametrize("kind", bad_files())
+@pytest.mark.slow
 def test_bad_files_get_a_message_and_change_nothing(panel, kind):
     content, words = bad_files()[kind]
     with pytest.raises(DataError, match=words):

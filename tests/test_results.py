@@ -61,6 +61,7 @@ def test_published_pages_are_what_the_tables_give(capsys):
     assert "as the tables give them" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_changed_table_is_noticed_and_written(data, capsys):
     results(data, "--check")
     front = (data.parent / "README.md").read_text(encoding="utf-8")

@@ -95,6 +95,7 @@ def test_no_scan_and_no_tile_stands_in_two_splits(monkeypatch):
         assert not (train & validation or train & test or validation & test)
 
 
+@pytest.mark.slow
 def test_pixels_alone_do_not_tell_the_digit():
     dataset = build_scene_digits(0, SceneRecipe(counts=(3000, 10, 500)))
     train, test = (

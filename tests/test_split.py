@@ -23,6 +23,7 @@ def pixels(count: int = 2, size: int = 64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("name", "cut", "shape", "feature_range"), KNOWN)
+@pytest.mark.slow
 def test_the_known_splits_are_the_uncut_network(name, cut, shape, feature_range):
     split = SplitModel.of(name, 7, 64, cut).eval()
     assert (split.feature_shape, split.output_shape, split.feature_range) == (shape, (7,), feature_range)
@@ -113,6 +114,7 @@ def test_frozen_networks_have_no_gradients_and_do_not_train():
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+@pytest.mark.slow
 def test_folded_networks_hold_no_batch_norm_and_say_and_differentiate_the_same(name):
     split = SplitModel.of(name, 5, 32).frozen()
     torch.manual_seed(0)

@@ -60,6 +60,7 @@ def mistake(command: str, capsys: pytest.CaptureFixture) -> str:
     return captured.err
 
 
+@pytest.mark.slow
 def test_an_export_is_checked_and_answered_in_json(workplace, capsys):
     export("--checkpoint whole --out checked --slice-ratio 0.5 --check --images 2 --core m4")
     answer = json.loads(capsys.readouterr().out)  # one object and nothing else

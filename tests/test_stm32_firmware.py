@@ -84,6 +84,7 @@ def project(firmware, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_every_byte_is_the_integer_encoder_s(name, tmp_path):
     firmware = case(CASES[name])
     size = firmware.encoder.image_size
@@ -104,6 +105,7 @@ def test_an_odd_number_of_columns_is_right_or_refused(tmp_path):
         assert torch.equal(payload, firmware.payload(images))
 
 
+@pytest.mark.slow
 def test_latents_beyond_calibration_saturate_in_c_too(tmp_path):
     model = small_model(channels=32)
     codec = small_codec(model, code_channels=2, kernel=16, stride=16)
@@ -118,6 +120,7 @@ def test_latents_beyond_calibration_saturate_in_c_too(tmp_path):
 
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("toolchain", toolchains(), ids=lambda each: each.name)
+@pytest.mark.slow
 def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, firmware, images):
     emulator = Emulator(build(shared, toolchain, core), core)
     assert torch.equal(emulator.run(images), firmware.payload(images))
@@ -129,6 +132,7 @@ def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, fir
 
 
 @pytest.mark.parametrize(("core", "shifts"), [("m7", (33, 62)), ("m3", (62, 33))])
+@pytest.mark.slow
 def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):
     header, program = project / "snn/snn_model.h", project / "test/emulator_main.c"
     for name, shift in zip(("STEM_SHIFT", "CODE_SHIFT"), shifts, strict=True):
@@ -153,6 +157,7 @@ def test_a_profile_counts_every_function_s_instructions(emulator, images):
     assert min(profile.by_function.values()) > 0 and profile == emulator.profile(images[0])
 
 
+@pytest.mark.slow
 def test_the_portable_c_gives_the_same_bytes_on_a_core_with_dsp_instructions(emulator, project, firmware, images):
     dsp = emulator.profile(images[0]).instructions
     patched(project / "snn/snn_model.h", "#include <stdint.h>", "#include <stdint.h>\n#define SNN_PORTABLE")
@@ -163,6 +168,7 @@ def test_the_portable_c_gives_the_same_bytes_on_a_core_with_dsp_instructions(emu
 
 @pytest.mark.skipif(not has_qemu(), reason="QEMU for Arm is not installed")
 @pytest.mark.parametrize("core", CORES)
+@pytest.mark.slow
 def test_qemu_gives_the_same_bytes(core, shared, firmware, images):
     assert torch.equal(run_qemu(shared, gcc() or zig(), images, core), firmware.payload(images))
 
@@ -189,6 +195,7 @@ def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, im
     assert emulator.run(image).shape[0] == 1
 
 
+@pytest.mark.slow
 def test_an_emulated_core_that_never_returns_is_stopped(project, images, monkeypatch):
     patched(project / "snn/snn.c", "    load_row(rgb);", "    for (volatile int i = 1; i;) {}\nload_row(rgb);")
     monkeypatch.setattr("semanticnn_core.stm32.emulator.PATIENCE", 1)
@@ -275,6 +282,7 @@ int main(void)
     ("name", "leaving"),
     [("mobilenet", {7: 24, 15: 24, 23: 24, 31: 24}), ("odd code, adaptive", {36: 12})],
 )
+@pytest.mark.slow
 def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_path):
     firmware = case(CASES[name])
     project, image = small_project(firmware, tmp_path / "project"), photos(1, firmware.encoder.image_size)

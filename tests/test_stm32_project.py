@@ -95,6 +95,7 @@ def test_the_vectors_are_what_the_c_answers(project, pair, images):
     assert sizes == {name: str(value) for name, value in wanted.items()}
 
 
+@pytest.mark.slow
 def test_the_memory_documented_is_the_memory_of_the_program(project, pair):
     _, firmware = pair
     emulator, memory = Emulator(build.build(project, build.zig())), memory_map(firmware)
@@ -146,6 +147,7 @@ def test_the_int8_network_in_onnx_agrees_in_nine_of_ten_symbols(project, pair):
 
 
 @pytest.mark.parametrize("pair", ["resnet"], indirect=True)
+@pytest.mark.slow
 def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch):
     _, firmware = pair
     monkeypatch.setattr(check, "toolchains", lambda: [build.zig()])

@@ -29,6 +29,7 @@ def test_a_toy_is_one_short_file(toy):
     assert len((Path(__file__).parent / toy).read_text(encoding="utf-8").splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_another_task_trains_and_is_measured():
     data = load_dataset("scene_digits").take(200)
     torch.manual_seed(0)

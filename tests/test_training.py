@@ -56,6 +56,7 @@ def part(stage, split: SplitModel) -> nn.Module:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_numbers(stage, split, dataset, codec_config):
     runs = []
     for config in (SHORT, SHORT, dataclasses.replace(SHORT, seed=1)):
@@ -68,6 +69,7 @@ def test_the_same_command_gives_the_same_numbers(stage, split, dataset, codec_co
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_bits(stage, split, dataset, codec_config, tmp_path):
     config = dataclasses.replace(SHORT, slice_ratio=(0.3, 1.0))
     straight = new_codec(split, dataset, codec_config)

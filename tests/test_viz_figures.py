@@ -171,6 +171,7 @@ def test_first_items_are_a_batch(images):
     assert len(split.first(5)["label"]) == 5
 
 
+@pytest.mark.slow
 def test_every_figure_paints(system, model, codec, images, journeys):
     table = sweep([system], labeled(model, images), [BitErrors(0.0), BitErrors(0.1)])
     rates = (0.01, 0.1)
@@ -214,6 +215,7 @@ def test_names_of_classes_are_drawn_as_they_are_spelled(journeys):
     assert holds(spelled(figures.draw_grid({"price $5-$10": journeys}, names)), f"{answer} (", "price $5-$10")
 
 
+@pytest.mark.slow
 def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
     use, latents = torch.full((4,), 0.25), torch.rand(2, 4, 4, 4)
     rows = [{"epoch": 1, "x": 2.0}]

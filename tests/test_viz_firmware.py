@@ -23,6 +23,7 @@ def shipped():
     return checkpoint.model, checkpoint.codec, encoder, images
 
 
+@pytest.mark.slow
 def test_every_figure_paints(shipped):
     model, codec, encoder, images = shipped
     parts = memory_map(Firmware(encoder, codec, model.feature_shape))["ram"]

@@ -54,6 +54,7 @@ def perfect(payload: Payload) -> Arrival:
     size=st.tuples(st.integers(2, 15), st.integers(2, 15)),
     seed=st.integers(0, 1000),
 )
+@pytest.mark.slow
 def test_the_bytes_decode_to_what_training_sees_at_the_same_window(window, progressive, ratio, size, seed):
     codec, x, slice = tiny(seed), features(3, *size), Slice(ratio, window, progressive)
     payload = codec.compress(x, slice)
