@@ -353,3 +353,15 @@ def test_configured_orders_are_set_and_optimal_needs_no_seed():
     codec.set_code_order(seed=6)
     assert first != codec.quantizer.code.tolist()
     assert tiny().quantizer.code.tolist() == tiny().quantizer.code.tolist()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_bytes_behind_a_sample_s_length_are_lost_and_not_zeros(progressive):
+    codec, x, slice = tiny(), features(2), Slice(progressive=progressive)
+    data = codec.compress(x, slice).data
+    data[1, 10:] = 0
+    short = Arrival(Payload(data, torch.tensor([data.shape[1], 10])), ber=0.01)
+    got = codec.decompress(short, x.shape[1:], slice)
+    cut = codec.decompress(Arrival(Payload(data[1:]), ber=0.01).cut(10), x.shape[1:], slice)
+    assert torch.equal(got[1:], cut)
+    assert not torch.allclose(cut, codec.decompress(Arrival(Payload(data[1:]), ber=0.01), x.shape[1:], slice))

@@ -104,18 +104,20 @@ class SemanticCodec(nn.Module):
         head, pixels, channels = windows.head_bytes, windows.rows * windows.columns, self.config.code_channels
         index = self.quantizer.decode(unpack(data[:, head:], self.quantizer.bits, pixels * channels))
         values = self.quantizer.dequantize(index, ber).view(-1, pixels, channels)
-        came = None if arrival.present is None else arrival.present & arrival.payload.used
-        if came is not None:
+        used = arrival.payload.used
+        came = used if arrival.present is None else arrival.present & used
+        if came.all():
+            came = None
+        else:
             here = _symbols_present(came[:, head:], self.quantizer.bits, pixels * channels).view_as(values)
             values = torch.where(here, values, self.quantizer.prior @ self.quantizer.levels)
         if slice.progressive and came is not None:
             values = restored(values, here.all(2), windows.rows, windows.columns)
         elif slice.progressive:
             values = values[:, center_out(windows.rows, windows.columns).argsort()]
-        number = recover(data[:, :head]) if head else None
+        number = recover(data[:, :head], None if came is None else came[:, :head]) if head else None
         if head and came is not None:
-            known = came[:, :head].any(1)
-            number = torch.where(known, recover(data[:, :head], came[:, :head]), windows.middle)
+            number = torch.where(came[:, :head].any(1), number, windows.middle)
         latent = _channels_first(values.unflatten(1, (windows.rows, windows.columns)))
         return self.decoder(windows.pad(latent, windows.corner(number)), ber, *feature_shape[1:])
 
