@@ -208,6 +208,8 @@ class TrainConfig(Settings):
     """Largest norm of the gradient."""
     warmup: float = setting(0.15, 0, 0.9)
     """Share of the steps in which the learning rate rises."""
+    average: float = setting(0.02, 0, 1)
+    """Time constant of the running average of the weights that is kept, as a share of all steps; 0 keeps the last."""
     seed: int = setting(0, 0, 2**31 - 1)
     """Fixes initial weights, order of images, noise."""
     shift: int = setting(4, 0, 64)

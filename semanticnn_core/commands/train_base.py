@@ -73,7 +73,7 @@ class TrainBase(Settings):
             "classes": list(data.classes),
             "training": [*before.get("training", []), self.training.to_dict()],
             "results": {
-                "validation_accuracy": max(row["score"] for row in history),
+                "validation_accuracy": history[-1]["validation_accuracy"],
                 "clean_accuracy": model.half_rounded().score(data.test),
             },
             "commands": [*before.get("commands", []), this_command()],

@@ -14,8 +14,8 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -86,10 +86,10 @@ def fit(
     config: TrainConfig,
     run: Run = SILENT,
 ) -> list[Row]:
-    """Train `model` in place and leave it with its best weights; returns one row of numbers an epoch.
+    """Train `model` in place and leave it with its averaged weights; returns one row of numbers an epoch.
 
     step: returns the terms of the loss for a batch, the one called `loss` being minimised.
-    validate: returns numbers of which `score` (higher is better) chooses the weights that are kept.
+    validate: returns numbers to watch, of the averaged weights; they choose nothing.
     Raises TrainingDiverged when the loss is not finite, ValueError when the state in the run's folder is of another
     training: other settings, data or networks.
     """
@@ -107,12 +107,13 @@ def fit(
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer.optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
     )
-    history = _History()
-    accelerator.register_for_checkpointing(scheduler, history)
-    inner = accelerator.unwrap_model(model)
-    best, first = _weights(inner), 0
+    history, inner = _History(), accelerator.unwrap_model(model)
+    decay = 1 - 1 / max(config.average * total, 1)
+    averaged = AveragedModel(inner, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    accelerator.register_for_checkpointing(scheduler, history, averaged)
+    first = 0
     if run.folder is not None and run.resume:
-        best, first = _load_state(accelerator, run.folder, settings, best)
+        first = _load_state(accelerator, run.folder, settings)
     elif run.folder is not None:
         _forget_states(accelerator, run.folder)
     images = min(config.batch_size, len(split))
@@ -141,25 +142,25 @@ def fit(
                 accelerator.clip_grad_norm_(model.parameters(), config.gradient_clip)
                 optimizer.step()
                 scheduler.step()
+                averaged.update_parameters(inner)
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
                 bar.update(images)
                 bar.set_postfix(_state(epoch, config, sums["loss"] / (index + 1), history.rows), refresh=False)
             totals = accelerator.reduce(torch.tensor(list(sums.values()), dtype=torch.float64, device="cpu"), "mean")
             means = {name: value / len(loader) for name, value in zip(sums, totals.tolist(), strict=True)}
-            inner.eval()
             _agree(accelerator, inner)
-            means |= validate(inner)
+            _agree(accelerator, averaged.module)
+            with _weights_of(averaged.module, inner):
+                means |= validate(inner.eval())
             history.rows.append({"epoch": epoch + 1, **means})
             accelerator.log({f"{run.title}/{name}": value for name, value in means.items()}, step=epoch + 1)
-            if means["score"] >= max(row["score"] for row in history.rows):
-                best = _weights(inner)
             if run.on_epoch is not None:
                 run.on_epoch(history.rows[-1])
             if run.folder is not None:
-                _save_state(accelerator, run.folder, settings, best, epoch + 1)
+                _save_state(accelerator, run.folder, settings, epoch + 1)
     for tracker in accelerator.trackers:  # not end_training, which also parts the processes: stage 2 follows
         tracker.finish()
-    inner.load_state_dict(best)
+    inner.load_state_dict(averaged.module.state_dict())
     inner.eval()
     return history.rows
 
@@ -258,11 +259,18 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict]:
     ]
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+@contextmanager
+def _weights_of(other: nn.Module, model: nn.Module) -> Iterator[None]:
+    """Within it a network has the weights and buffers of another."""
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(other.state_dict())
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
 
 
-def _save_state(accelerator: Accelerator, folder: Path, settings: dict, best: dict, epoch: int) -> None:
+def _save_state(accelerator: Accelerator, folder: Path, settings: dict, epoch: int) -> None:
     """Write the state of a finished epoch beside the previous one, then remove that."""
     final = Path(folder) / f"epoch-{epoch:05d}"
     accelerator.wait_for_everyone()
@@ -270,7 +278,6 @@ def _save_state(accelerator: Accelerator, folder: Path, settings: dict, best: di
     accelerator.save_state(str(shared))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        save_file(best, shared / "best.safetensors")
         (shared / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
@@ -287,11 +294,11 @@ def _forget_states(accelerator: Accelerator, folder: Path, but: str = "") -> Non
                 shutil.rmtree(old)
 
 
-def _load_state(accelerator: Accelerator, folder: Path, settings: dict, best: dict) -> tuple[dict, int]:
-    """Load the newest finished epoch, if there is one; returns the best weights and the epochs done."""
+def _load_state(accelerator: Accelerator, folder: Path, settings: dict) -> int:
+    """Load the newest finished epoch, if there is one; returns the epochs done."""
     states = sorted(Path(folder).glob("epoch-*"))
     if not states:
-        return best, 0
+        return 0
     stored = json.loads((states[-1] / "config.json").read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(settings)).items():
         if stored.get(name) != value:
@@ -300,4 +307,4 @@ def _load_state(accelerator: Accelerator, folder: Path, settings: dict, best: di
                 "resume with the same settings, data and networks, or start anew without --resume"
             )
     accelerator.load_state(str(states[-1]))
-    return load_file(states[-1] / "best.safetensors"), int(states[-1].name.split("-")[1])
+    return int(states[-1].name.split("-")[1])

@@ -38,7 +38,7 @@ def pretrain_denoising(
 
     device_part: of the task network; truth and edge are not needed, so the result serves every task with the same
     feature. Afterwards the code words are set for the learned centres, their use and the channel.
-    Returns one row an epoch; the validation split chooses the weights that are kept.
+    Returns one row an epoch.
     """
     device, device_part = training_device(), device_part.eval().requires_grad_(False)
     run = replace(run, title="stage 1: denoising", facts={**run.facts, "network": fingerprint(device_part)})
@@ -51,7 +51,7 @@ def pretrain_denoising(
             received = network(feature, channel, Slice(config.slice_ratio[1])).feature
             error += float(denoising_loss(feature, received)) * len(feature)
         error /= len(dataset.validation)
-        return {"validation_mse": error, "score": -error}
+        return {"validation_mse": error}
 
     with placed(device, codec, device_part):
         rows = fit(codec, denoising_step(device_part, config), validate, dataset.train, config, run)
@@ -72,8 +72,8 @@ def finetune_semantic(
 
     The teacher of the distillation answers once for each training image, as it is, before the training begins.
     guide: the network whose attributions L_XAI looks at; the edge part itself when left out.
-    Returns one row an epoch; the score over the BER grid, at the largest slice ratio, on the validation split chooses
-    the weights.
+    Returns one row an epoch: the terms of the loss, and on the validation split, over the BER grid and at the largest
+    slice ratio, the task's own loss and score.
     """
     codec.quantizer.sigma = config.sigma[1]
     device, model, task = training_device(), model.folded(), model.task
@@ -87,7 +87,7 @@ def finetune_semantic(
             outputs.append(model.edge_part(network(feature, channel, Slice(config.slice_ratio[1])).feature))
             loss += float(task.loss(outputs[-1], batch)) * len(feature)
         score = task.score(joined(outputs), dataset.validation.columns)
-        return {f"validation_{task.metric}": score, "validation_loss": loss / len(dataset.validation), "score": score}
+        return {f"validation_{task.metric}": score, "validation_loss": loss / len(dataset.validation)}
 
     with placed(device, codec, model, *([guide] if guide else [])):
         train = dataset.train.with_columns(teacher=model.answer_all(dataset.train)) if config.distill else dataset.train

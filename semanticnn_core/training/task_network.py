@@ -13,10 +13,7 @@ from semanticnn_core.training.loop import SILENT, Progress, Row, Run, fit
 def train_task_network(
     model: SplitModel, dataset: ImageDataset, config: BaseTrainConfig, run: Run = SILENT
 ) -> list[Row]:
-    """Train the whole task network on a data set, in place; returns one row an epoch.
-
-    The validation split chooses the weights that are kept.
-    """
+    """Train the whole task network on a data set, in place; returns one row an epoch."""
     task = model.task
 
     def step(network: torch.nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
@@ -24,7 +21,6 @@ def train_task_network(
         return {"loss": task.loss(network(images), batch, config.label_smoothing)}
 
     def validate(network: SplitModel) -> Row:
-        score = network.score(dataset.validation)
-        return {f"validation_{task.metric}": score, "score": score}
+        return {f"validation_{task.metric}": network.score(dataset.validation)}
 
     return fit(model, step, validate, dataset.train, config, run)
