@@ -28,6 +28,7 @@ def percent(ber: float) -> str:
     return f"{100 * ber:.4g} %"
 
 
+DecoderKind = Literal["residual", "transposed"]
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
 Window = Literal["center", "importance", "energy"]
@@ -163,12 +164,16 @@ class CodecConfig(Settings):
     """Stride of the encoder's one convolution: 1, 2, 4, 8 or 16."""
     centers: int = setting(8, 2, 64)
     """Quantisation centres: 2, 4, 8, 16, 32 or 64."""
+    decoder: DecoderKind = "transposed"
+    """What the edge restores features with: residual blocks, or the paper's transposed convolutions."""
     decoder_widths: tuple[int, ...] = setting((64, 96, 64), 1, 4096)
-    """Channels after each decoder block."""
+    """Channels after each decoder block; the residual decoder's are all equal."""
     code_order: CodeOrder = "optimal"
     """Which code word goes to which centre."""
     dequantizer: Dequantizer = "posterior"
     """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
+    parity: float = setting(0.0, 0, 0.9)
+    """Share of the bytes sent that is parity, by which the edge corrects the rest; 0 is the paper's scheme."""
 
     def check_together(self) -> None:
         for name in ("stride", "centers"):
@@ -182,6 +187,10 @@ class CodecConfig(Settings):
         low, high = self.feature_range
         if not low < high:
             raise ValueError(f"feature_range must be (low, high) with low < high, got {self.feature_range}")
+        if self.decoder == "residual":
+            if len(set(self.decoder_widths)) != 1:
+                raise ValueError(f"decoder_widths of a residual decoder must all be equal, got {self.decoder_widths}")
+            return
         ups = max(self.stride.bit_length() - 2, 0)
         if not self.decoder_widths or len(self.decoder_widths) < ups:
             raise ValueError(f"decoder_widths needs at least {max(ups, 1)} blocks at stride {self.stride}")

@@ -13,6 +13,7 @@ from semanticnn_core.codec.payload import pack, unpack
 from semanticnn_core.draws import Draws
 
 SIGMAS = 4
+CPU = torch.device("cpu")
 
 
 def assert_share(hits: torch.Tensor | float, total: int, chance: float) -> None:
@@ -38,28 +39,29 @@ def test_every_bit_of_a_byte_flips_at_the_rate(ber):
     assert_share(bit_counts(flips, 8), flips.numel(), ber)
 
 
-@pytest.mark.parametrize("bits", range(1, 7))
-@pytest.mark.parametrize("ber", [0.01, 0.05, 0.5])
-def test_every_bit_of_a_code_word_flips_at_the_rate(bits, ber):
-    flips = BinarySymmetric(ber, 1).on_symbols(torch.zeros(100, 10, 50, dtype=torch.long), bits)
-    assert_share(bit_counts(flips, bits), flips.numel(), ber)
-    assert int(flips.max()) < 2**bits
+@pytest.mark.parametrize("ber", [0.0, 0.01, 0.05, 0.5])
+def test_training_meets_wrong_bits_at_the_rate_each_on_its_own(ber):
+    wrong = BinarySymmetric(ber, 1).wrong_bits(100, 3000, CPU)
+    assert wrong.dtype == torch.bool and wrong.shape == (100, 3000)
+    assert_share(wrong.sum(), wrong.numel(), ber)
+    both = wrong[:, 1:] & wrong[:, :-1]
+    assert_share(both.sum(), both.numel(), ber**2)
 
 
 @pytest.mark.parametrize("ber", [1e-3, 0.01, 0.05])
 def test_symbol_error_rate_of_three_bits(ber):
     symbols = torch.randint(8, (100, 1000), generator=torch.Generator().manual_seed(0))
     chance = 1 - (1 - ber) ** 3
-    assert_share((BinarySymmetric(ber, 2).on_symbols(symbols, 3) != symbols).sum(), symbols.numel(), chance)
     received = unpack(sent(BinarySymmetric(ber, 2), pack(symbols.byte(), 3)), 3, 1000)
     assert_share((received != symbols).sum(), symbols.numel(), chance)
 
 
 @pytest.mark.parametrize("ber", [0.02, 0.2, 0.5])
-def test_flip_patterns_on_symbols_and_on_packed_bytes_are_the_same_distribution(ber):
+def test_patterns_of_wrong_bits_in_training_and_on_packed_bytes_are_the_same_distribution(ber):
     bits, n = 3, 1000
     symbols = torch.randint(2**bits, (100, n), generator=torch.Generator().manual_seed(0))
-    direct = BinarySymmetric(ber, 3).on_symbols(symbols, bits) ^ symbols
+    wrong = BinarySymmetric(ber, 3).wrong_bits(100, bits * n, CPU).view(100, n, bits)
+    direct = (wrong << torch.arange(bits)).sum(2)
     packed = unpack(sent(BinarySymmetric(ber, 4), pack(symbols.byte(), bits)), bits, n).long() ^ symbols
     for patterns in (direct, packed):
         counts = patterns.flatten().bincount(minlength=2**bits)
@@ -81,18 +83,17 @@ def test_errors_do_not_depend_on_what_is_sent_or_on_their_neighbours():
 def test_each_sample_has_its_own_rate():
     rates = torch.tensor([0.0, 0.01, 0.1, 0.5])
     flips = sent(BinarySymmetric(rates, 0), torch.zeros(4, 20_000, dtype=torch.uint8))
-    on_symbols = BinarySymmetric(rates, 0).on_symbols(torch.zeros(4, 20_000, dtype=torch.long), 3)
-    assert not flips[0].any() and not on_symbols[0].any()
+    wrong = BinarySymmetric(rates, 0).wrong_bits(4, 60_000, CPU)
+    assert not flips[0].any() and not wrong[0].any()
     for row, rate in enumerate(rates.tolist()):
         assert_share(bit_counts(flips[row], 8), 20_000, rate)
-        assert_share(bit_counts(on_symbols[row], 3), 20_000, rate)
+        assert_share(wrong[row].sum(), 60_000, rate)
 
 
 def test_without_errors_nothing_changes():
     payload = torch.arange(256, dtype=torch.uint8).repeat(4, 50)
     channel = BinarySymmetric(0.0)
     assert torch.equal(sent(channel, payload), payload)
-    assert torch.equal(channel.on_symbols(payload.long() % 64, 6), payload.long() % 64)
 
 
 def test_a_seed_fixes_the_errors_and_the_input_stays_as_it_was():
@@ -241,14 +242,14 @@ def test_processes_draw_together_what_one_would(parts):
 
 @pytest.mark.parametrize("parts", [2, 4])
 def test_processes_together_meet_the_errors_that_one_would(parts):
-    """Flips of bytes and of symbols: each process has its part of the batch, and every part its own errors."""
-    data, symbols = torch.zeros(8, 300, dtype=torch.uint8), torch.zeros(8, 300, dtype=torch.long)
+    """Flips of bytes and wrong bits: each process has its part of the batch, and every part its own errors."""
+    data = torch.zeros(8, 300, dtype=torch.uint8)
     alone = BinarySymmetric(0.1, 5)
     own = [BinarySymmetric(0.1, Draws(5, part, parts)) for part in range(parts)]
     together = torch.cat([sent(channel, part) for channel, part in zip(own, data.chunk(parts), strict=True)])
     assert torch.equal(together, sent(alone, data))
-    together = [channel.on_symbols(part, 3) for channel, part in zip(own, symbols.chunk(parts), strict=True)]
-    assert torch.equal(torch.cat(together), alone.on_symbols(symbols, 3))
+    together = [channel.wrong_bits(8 // parts, 900, CPU) for channel in own]
+    assert torch.equal(torch.cat(together), alone.wrong_bits(8, 900, CPU))
     assert not torch.equal(together[0], together[1])
 
 

@@ -42,6 +42,19 @@ def bayes(made: SoftQuantizer, ber: float) -> list[float]:
     return values
 
 
+def bits_of(made: SoftQuantizer, index: torch.Tensor) -> torch.Tensor:
+    """Return the bits of the code words of indices, bool (…, bits), the lowest first."""
+    return (made.encode(index)[..., None] >> torch.arange(made.bits)) % 2 == 1
+
+
+def arrived(made: SoftQuantizer, ber: float | torch.Tensor, x: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Return the chances that the bits of (B, …) symbols arrived wrong, as a receiver sees them behind a channel."""
+    bits = x[0].numel() * made.bits
+    flips = BinarySymmetric(ber, seed).wrong_bits(len(x), bits, torch.device("cpu"))
+    rate = torch.as_tensor(ber, dtype=made.centers.dtype).reshape(-1, 1)
+    return torch.where(flips, 1 - rate, rate).view(*x.shape, made.bits)
+
+
 centers_and_values = st.tuples(
     st.sampled_from([2, 4, 8, 16, 64]).flatmap(
         lambda n: st.lists(st.floats(-5, 5, width=32), min_size=n, max_size=n, unique=True)
@@ -66,7 +79,8 @@ def test_the_order_in_which_centers_are_stored_does_not_matter():
     with torch.no_grad():
         other.centers.copy_(made.centers.flip(0))
     x = torch.randn(3, 50, dtype=torch.float64)
-    for one, two in zip(made(x, BinarySymmetric(0.05, 0)), other(x, BinarySymmetric(0.05, 0)), strict=True):
+    wrong = arrived(made, 0.05, x)
+    for one, two in zip(made(x, wrong), other(x, wrong), strict=True):
         assert torch.equal(one, two)
 
 
@@ -128,10 +142,32 @@ def test_plain_values_are_the_centers_at_any_error_rate():
 
 def test_each_sample_is_dequantised_at_its_own_error_rate():
     made = quantizer()
-    index, rates = torch.randint(8, (3, 2, 5)), torch.tensor([0.0, 0.01, 0.3], dtype=torch.float64)
-    values = made.dequantize(index, rates)
+    index, rates = torch.randint(8, (3, 10)), torch.tensor([1e-6, 0.01, 0.3], dtype=torch.float64)
+    odds = ((1 - rates) / rates).log()[:, None, None]
+    values = made.dequantize(torch.where(bits_of(made, index), -odds, odds))
     for row, rate in enumerate(rates):
         assert torch.allclose(values[row], made.values(rate)[0][index[row]])
+
+
+@pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
+def test_a_symbol_of_which_nothing_is_known_is_worth_the_mean(dequantizer):
+    made = quantizer(8, dequantizer)
+    assert torch.allclose(made.dequantize(torch.zeros(1, 5, 3, dtype=torch.float64)), made.prior @ made.levels)
+
+
+def test_a_bit_that_is_surer_than_its_neighbour_counts_for_more():
+    """Bit by bit against Bayes by brute force, with another reliability, and another sign, for every bit."""
+    made = quantizer()
+    llr = torch.randn(1, 40, 3, dtype=torch.float64) * 3
+    ones = torch.sigmoid(-llr)
+    expected = []
+    for chances in ones[0].tolist():
+        joint = [
+            p * math.prod(chances[b] if word >> b & 1 else 1 - chances[b] for b in range(3))
+            for p, word in zip(made.prior.tolist(), made.code.tolist(), strict=True)
+        ]
+        expected.append(sum(j * level for j, level in zip(joint, made.levels.tolist(), strict=True)) / sum(joint))
+    assert torch.allclose(made.dequantize(llr)[0], torch.tensor(expected, dtype=torch.float64))
 
 
 @settings(max_examples=60, deadline=None)
@@ -143,12 +179,12 @@ def test_the_posterior_is_never_worse_than_the_plain_center(seed, centers, ber):
 
 
 @pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
-@pytest.mark.parametrize("ber", [*BERS, 0.5])
+@pytest.mark.parametrize("ber", [*BERS, 0.49])
 def test_expected_distortion_is_what_the_channel_does(dequantizer, ber):
     made = quantizer(8, dequantizer)
     index = torch.multinomial(made.prior, 200_000, replacement=True, generator=torch.Generator().manual_seed(1))[None]
-    received = made.decode(BinarySymmetric(ber, 0).on_symbols(made.encode(index), made.bits))
-    error = (made.levels[index] - made.dequantize(received, ber)).detach() ** 2
+    wrong = arrived(made, ber, index)
+    error = (made.levels[index] - made.worth(wrong).gather(-1, index[..., None])[..., 0]).detach() ** 2
     gap = (error.mean() - made.expected_distortion(ber)[0].detach()).abs()
     assert float(gap) <= 3 * float(error.std()) / math.sqrt(error.numel())
 
@@ -165,7 +201,7 @@ def test_forward_values_are_received_values(dequantizer):
     made = quantizer(8, dequantizer)
     rates = torch.tensor([0.0, 0.02, 0.2], dtype=torch.float64)
     x = torch.randn(3, 4, 25, dtype=torch.float64)
-    received, index, occupancy = made(x, BinarySymmetric(rates, 0))
+    received, index, occupancy = made(x, arrived(made, rates, x))
     assert torch.equal(index, made.assign(x)) and received.shape == x.shape
     assert torch.equal(occupancy, made.soft_occupancy(x))
     table = made.values(rates).detach()
@@ -176,27 +212,29 @@ def test_forward_values_are_received_values(dequantizer):
 
 
 @pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
-def test_backward_is_the_gradient_of_the_expectation(dequantizer):
+def test_backward_is_the_gradient_of_the_soft_assignment(dequantizer):
     made = quantizer(8, dequantizer)
     x = torch.randn(3, 40, dtype=torch.float64, requires_grad=True)
     rates = torch.tensor([1e-3, 0.02, 0.2], dtype=torch.float64)
-    weight = torch.randn(3, 40, dtype=torch.float64)
-    received, _, _ = made(x, BinarySymmetric(rates, 0))
+    weight, wrong = torch.randn(3, 40, dtype=torch.float64), arrived(made, rates, x)
+    received, _, _ = made(x, wrong)
     got = torch.autograd.grad((received * weight).sum(), (x, made.centers))
 
     code = made.code.tolist()
     spacing = (
         float((made.levels[-1] - made.levels[0]).detach()) / 7
     )  # a constant: the centres feel the assignment, not its scale
+    flipped = ((wrong > 0.5) << torch.arange(3)).sum(-1)  # (3, 40): the pattern of each element
 
     def expectation(x: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
         levels, rows = centers.sort().values, []
-        for row, ber in zip(x, rates.tolist(), strict=True):
+        for row, flips, ber in zip(x, flipped.tolist(), rates.tolist(), strict=True):
             soft = torch.softmax(-made.sigma * ((row[:, None] - levels) / spacing) ** 2, -1)
             transition = torch.tensor([[chance(i, j, 3, ber) for j in code] for i in code], dtype=torch.float64)
             joint = made.prior[:, None] * transition
             values = (levels @ joint) / joint.sum(0) if dequantizer == "posterior" else levels
-            rows.append(soft @ transition @ values)
+            arrives = torch.tensor([[code.index(word ^ flip) for word in code] for flip in flips])  # (40, 8)
+            rows.append((soft * values[arrives]).sum(1))
         return (torch.stack(rows) * weight).sum()
 
     expected = torch.autograd.grad(expectation(x, made.centers), (x, made.centers))
@@ -217,7 +255,7 @@ def test_backward_is_the_gradient_of_the_expectation(dequantizer):
 def test_every_center_learns_through_the_channel():
     made = quantizer().train()
     x = torch.randn(4, 200, dtype=torch.float64, requires_grad=True)
-    received, _, _ = made(x, BinarySymmetric(torch.full((4,), 0.01, dtype=torch.float64), 0))
+    received, _, _ = made(x, arrived(made, 0.01, x))
     ((received - x.detach()) ** 2).mean().backward()
     assert (made.centers.grad != 0).all() and (x.grad != 0).float().mean() > 0.99
 
@@ -229,7 +267,7 @@ def test_descending_the_gradient_moves_centers_to_where_they_are_needed():
     optimizer = torch.optim.Adam([made.centers], 0.05)
     errors = []
     for seed in range(60):
-        received, _, _ = made(x, BinarySymmetric(0.01, seed))
+        received, _, _ = made(x, arrived(made, 0.01, x, seed))
         error = ((received - x) ** 2).mean()
         optimizer.zero_grad()
         error.backward()
@@ -240,14 +278,14 @@ def test_descending_the_gradient_moves_centers_to_where_they_are_needed():
 
 def test_use_is_counted_in_training_alone():
     made = SoftQuantizer(4)
-    x, channel = torch.full((2, 10), 9.0), BinarySymmetric(0.0)  # everything falls on the last centre
-    made.eval()(x, channel)
+    x, wrong = torch.full((2, 10), 9.0), torch.zeros(2, 10, 2)  # everything falls on the last centre
+    made.eval()(x, wrong)
     assert made.prior.tolist() == [0.25] * 4
-    made.train()(x, channel)
+    made.train()(x, wrong)
     share = made.prior.tolist()
     assert share[3] > 0.25 and math.isclose(sum(share), 1, rel_tol=1e-6)
     for _ in range(500):
-        made(x, channel)
+        made(x, wrong)
     assert float(made.prior[3]) > 0.99
 
 

@@ -46,6 +46,11 @@ CASES = {
     "pooled, overlapping": ({"size": 40, "pool": True, "channels": 4}, {"kernel": 4, "stride": 1}, 0.5, "center"),
     "even stem": ({"size": 56, "kernel": 6}, {"kernel": 7, "stride": 4, "code_channels": 13}, 0.7, "importance"),
 }
+CASES |= {
+    "parity": ({"channels": 32}, K4 | {"code_channels": 14, "centers": 4, "parity": 5 / 12}, 1, "center"),
+    "parity, odd bytes": ({"size": 36}, K3 | {"code_channels": 5, "centers": 4, "parity": 0.3}, 0.5, "center"),
+    "parity, adaptive": (RESNET | {"size": 64}, K5 | {"centers": 8, "parity": 0.5}, 0.5, "importance"),
+}
 ODD = ({"size": 34}, {"kernel": 3, "stride": 1, "code_channels": 3}, 1, "center")
 """17 columns of the first layer, which is computed two columns at a time."""
 

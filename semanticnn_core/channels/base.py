@@ -83,12 +83,14 @@ class Channel(Protocol):
     def __call__(self, payload: Payload) -> Arrival: ...
 
 
-class SymbolChannel(Protocol):
-    """A channel that training can use: it acts on unpacked code words, with the same statistics."""
+class BitChannel(Protocol):
+    """A channel that training can use: it says which bits arrive wrong, with the same statistics."""
 
     ber: float | Tensor
 
-    def on_symbols(self, symbols: Tensor, bits: int) -> Tensor: ...
+    def wrong_bits(self, count: int, bits: int, device: torch.device) -> Tensor:
+        """Return which of so many bits of each of `count` payloads arrive wrong, bool (count, bits)."""
+        ...
 
 
 class Link(Protocol):

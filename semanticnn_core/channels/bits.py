@@ -33,18 +33,10 @@ class BinarySymmetric:
             flips |= (self._uniform(flips) < self._rate(flips)).to(torch.uint8) << bit
         return flips * payload.used
 
-    def on_symbols(self, symbols: Tensor, bits: int) -> Tensor:
-        """Return code words int64 (B, …) of `bits` bits each, flipped with the same statistics.
-
-        One random number a symbol: the pattern of flips is drawn from its distribution over 2^bits patterns.
-        """
-        weights = torch.tensor([pattern.bit_count() for pattern in range(2**bits)])
-        rate = self._rate(symbols).cpu().double().reshape(-1, 1)  # (B or 1, 1); not every accelerator has float64
-        chances = rate**weights * (1 - rate) ** (bits - weights)  # (B or 1, 2^bits)
-        edges = chances.cumsum(1)[:, :-1].to(symbols.device, torch.float32)
-        draws = self._uniform(symbols.flatten(1))  # (B, symbols)
-        flips = torch.searchsorted(edges.expand(len(draws), -1).contiguous(), draws, right=True)
-        return symbols ^ flips.reshape(symbols.shape)
+    def wrong_bits(self, count: int, bits: int, device: torch.device) -> Tensor:
+        """Return which of so many bits of each of `count` payloads flip next time, bool (count, bits)."""
+        draws = self.draws.uniform(count, bits).to(device)
+        return draws < self._rate(draws)
 
     def _uniform(self, like: Tensor) -> Tensor:
         return self.draws.uniform(*like.shape).to(like.device)

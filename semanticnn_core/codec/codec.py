@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from semanticnn_core.channels.base import Arrival, Payload, SymbolChannel
+from semanticnn_core.channels.base import Arrival, BitChannel, Payload
+from semanticnn_core.codec.belief import CERTAIN, beliefs
 from semanticnn_core.codec.code_order import optimal_order, order_by_name
-from semanticnn_core.codec.networks import Decoder, Encoder
+from semanticnn_core.codec.networks import Encoder, new_decoder
+from semanticnn_core.codec.parity import ParityCode, parity_code
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
 from semanticnn_core.codec.quantizer import SoftQuantizer
 from semanticnn_core.codec.reed_muller import protect, recover
@@ -32,8 +34,8 @@ class Transmission:
 class SemanticCodec(nn.Module):
     """Encoder, quantiser and decoder around a channel that flips bits.
 
-    device:  feature ─► Encoder ─► Windows.cut ─► SoftQuantizer.assign ─► pack ─► Payload
-    edge:    Arrival ─► unpack ─► SoftQuantizer.dequantize ─► Windows.pad ─► Decoder ─► feature
+    device:  feature ─► Encoder ─► Windows.cut ─► SoftQuantizer.assign ─► pack ─► ParityCode ─► Payload
+    edge:    Arrival ─► Beliefs ─► SoftQuantizer.dequantize ─► Windows.pad ─► Decoder ─► feature
 
     `compress` and `decompress` handle the real bytes; `forward` is the same for training.
     """
@@ -43,14 +45,14 @@ class SemanticCodec(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.quantizer = SoftQuantizer(config.centers, config.dequantizer)
-        self.decoder = Decoder(config)
+        self.decoder = new_decoder(config)
         self.register_buffer("importance", torch.zeros(config.code_channels, config.centers, dtype=torch.int8))
         if config.code_order != "optimal":
             self.set_code_order()
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self, features: Tensor, channel: SymbolChannel, slice: Slice = WHOLE, corner: Tensor | None = None
+        self, features: Tensor, channel: BitChannel, slice: Slice = WHOLE, corner: Tensor | None = None
     ) -> Transmission:
         """Send features (B, C, H, W) through the channel, differentiably.
 
@@ -58,9 +60,16 @@ class SemanticCodec(nn.Module):
         """
         windows = self.windows(features.shape[1:], slice)
         latent = self.encoder(features)
-        received, index, occupancy = self.quantizer(_pixels_last(windows.cut(latent, corner)), channel)
-        padded = windows.pad(_channels_first(received), corner)
-        feature = self.decoder(padded, channel.ber, *features.shape[-2:])
+        pixels = _pixels_last(windows.cut(latent, corner))
+        bits = pixels[0].numel() * self.quantizer.bits
+        parity = self._parity(bits)
+        flips = channel.wrong_bits(len(pixels), bits + (8 * parity.parity_bytes if parity else 0), pixels.device)
+        odds = _log_odds(channel.ber, pixels.device).reshape(-1, 1)
+        llr = _believed(torch.where(flips, -odds, odds), bits, parity)  # of zeros: what is sent changes nothing
+        wrong = torch.sigmoid(-llr)
+        received, spread, index, occupancy = self.quantizer(pixels, wrong.view(*pixels.shape, self.quantizer.bits))
+        latent, spread = (windows.pad(_channels_first(each), corner) for each in (received, spread))
+        feature = self.decoder(latent, spread, _left(llr), *features.shape[-2:])
         return Transmission(feature, _channels_first(index), occupancy)
 
     @torch.no_grad()
@@ -83,7 +92,10 @@ class SemanticCodec(nn.Module):
         if slice.progressive:
             pixels = pixels[:, center_out(windows.rows, windows.columns)]
         data = pack(pixels.flatten(1).byte(), self.quantizer.bits)
-        return Payload(data if number is None else torch.cat([protect(number), data], 1))
+        parity = self._parity(pixels[0].numel() * self.quantizer.bits)
+        head = [] if number is None else [protect(number)]
+        tail = [parity.encode(data)] if parity else []
+        return Payload(torch.cat([*head, data, *tail], 1) if head or tail else data)
 
     @torch.no_grad()
     def decompress(self, arrival: Arrival, feature_shape: Shape, slice: Slice = WHOLE) -> Tensor:
@@ -94,7 +106,7 @@ class SemanticCodec(nn.Module):
         from the largest central window that is complete.
         Raises ValueError when the payload's length is not the one that shape and slice give.
         """
-        windows, ber, data = self.windows(feature_shape, slice), arrival.estimated_ber, arrival.payload.data
+        windows, data = self.windows(feature_shape, slice), arrival.payload.data
         expected = self.payload_bytes(feature_shape, slice)
         if data.shape[1] != expected:
             raise ValueError(
@@ -102,24 +114,22 @@ class SemanticCodec(nn.Module):
                 f"{slice.window!r}, has {expected} bytes; got shape {tuple(data.shape)}"
             )
         head, pixels, channels = windows.head_bytes, windows.rows * windows.columns, self.config.code_channels
-        index = self.quantizer.decode(unpack(data[:, head:], self.quantizer.bits, pixels * channels))
-        values = self.quantizer.dequantize(index, ber).view(-1, pixels, channels)
-        used = arrival.payload.used
-        came = used if arrival.present is None else arrival.present & used
-        if came.all():
-            came = None
-        else:
-            here = _symbols_present(came[:, head:], self.quantizer.bits, pixels * channels).view_as(values)
-            values = torch.where(here, values, self.quantizer.prior @ self.quantizer.levels)
-        if slice.progressive and came is not None:
-            values = restored(values, here.all(2), windows.rows, windows.columns)
-        elif slice.progressive:
-            values = values[:, center_out(windows.rows, windows.columns).argsort()]
-        number = recover(data[:, :head], None if came is None else came[:, :head]) if head else None
-        if head and came is not None:
+        came = arrival.payload.used if arrival.present is None else arrival.present & arrival.payload.used
+        bits = pixels * channels * self.quantizer.bits
+        arrived = unpack(data[:, head:], 1, 8 * (expected - head)).bool()
+        odds = _log_odds(arrival.estimated_ber, data.device).reshape(-1, 1)
+        llr = torch.where(arrived, -odds, odds) * came[:, head:].repeat_interleave(8, 1)
+        llr = _believed(torch.cat([llr[:, :bits], llr[:, 8 * payload_bytes(bits, 1) :]], 1), bits, self._parity(bits))
+        both = torch.cat(self.quantizer.dequantize(llr.view(-1, pixels, channels, self.quantizer.bits)), 2)
+        if slice.progressive:
+            known = (llr != 0).view(-1, pixels, channels * self.quantizer.bits).all(2)
+            both = restored(both, known, windows.rows, windows.columns)
+        number = recover(data[:, :head], came[:, :head]) if head else None
+        if head:
             number = torch.where(came[:, :head].any(1), number, windows.middle)
-        latent = _channels_first(values.unflatten(1, (windows.rows, windows.columns)))
-        return self.decoder(windows.pad(latent, windows.corner(number)), ber, *feature_shape[1:])
+        both = _channels_first(both.unflatten(1, (windows.rows, windows.columns)))
+        latent, spread = windows.pad(both, windows.corner(number)).chunk(2, 1)
+        return self.decoder(latent, spread, _left(llr), *feature_shape[1:])
 
     def best_window(self, index: Tensor, slice: Slice) -> Tensor | None:
         """Return the number of the window to send, (B,), for indices (B, K, H, W); None where there is no choice."""
@@ -148,8 +158,19 @@ class SemanticCodec(nn.Module):
     def payload_bytes(self, feature_shape: Shape, slice: Slice = WHOLE) -> int:
         """Return the bytes that really leave the device for one image, its window's number included."""
         windows = self.windows(feature_shape, slice)
-        symbols = self.config.code_channels * windows.rows * windows.columns
-        return payload_bytes(symbols, self.config.bits) + windows.head_bytes
+        bits = self.config.code_channels * windows.rows * windows.columns * self.config.bits
+        parity = self._parity(bits)
+        return windows.head_bytes + payload_bytes(bits, 1) + (parity.parity_bytes if parity else 0)
+
+    def parity(self, feature_shape: Shape, slice: Slice = WHOLE) -> ParityCode | None:
+        """Return the code that protects what a slice sends of a feature (C, H, W); None where nothing does."""
+        windows = self.windows(feature_shape, slice)
+        return self._parity(self.config.code_channels * windows.rows * windows.columns * self.config.bits)
+
+    def _parity(self, bits: int) -> ParityCode | None:
+        """Return the code that protects so many bits of symbols: the share of parity that is set, in whole words."""
+        share, data = self.config.parity, payload_bytes(bits, 1)
+        return parity_code(data, 4 * max(1, round(data / 4 * share / (1 - share)))) if share else None
 
     @torch.no_grad()
     def calibrate(self, features: Tensor) -> None:
@@ -184,10 +205,23 @@ def _pixels_last(latent: Tensor) -> Tensor:
     return latent.permute(0, 2, 3, 1).contiguous()
 
 
-def _symbols_present(came: Tensor, bits: int, count: int) -> Tensor:
-    """Return which symbols came whole, bool (B, count), of bytes that came, bool (B, n)."""
-    first = torch.arange(count, device=came.device) * bits
-    return came[:, first // 8] & came[:, (first + bits - 1) // 8]
+def _log_odds(ber: float | Tensor, device: torch.device) -> Tensor:
+    """Return log P(right) / P(wrong) of a bit at a rate, a number or (B,), float32."""
+    p = torch.as_tensor(ber, device=device, dtype=torch.float32)
+    return (torch.log1p(-p) - p.log()).clamp(-CERTAIN, CERTAIN)
+
+
+def _believed(llr: Tensor, bits: int, parity: ParityCode | None) -> Tensor:
+    """Return what is believed of the symbols' bits, (B, bits), from what the link alone says of them and of parity."""
+    if parity is None:
+        return llr
+    known = llr.new_full((len(llr), 32 * parity.words - bits), CERTAIN)  # zeros that fill the last word
+    return beliefs(parity)(torch.cat([llr[:, :bits], known, llr[:, bits:]], 1))[:, :bits]
+
+
+def _left(llr: Tensor) -> Tensor:
+    """Return the share of bits that are still wrong, (B,), as far as the receiver knows; llr: (B, bits)."""
+    return torch.sigmoid(-llr.abs()).mean(1)
 
 
 def _channels_first(values: Tensor) -> Tensor:

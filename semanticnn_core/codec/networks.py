@@ -1,4 +1,4 @@
-"""The codec's two networks: an encoder of one convolution for the device, a BER-aware decoder for the edge."""
+"""The codec's networks: an encoder of one convolution for the device, BER-aware decoders for the edge."""
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +48,55 @@ class DecoderBlock(nn.Module):
         return x + y if x.shape == y.shape else y
 
 
+class ResidualBlock(nn.Module):
+    """Depthwise 5×5, normalisation, two pointwise convolutions around a PReLU, BER attention; added to its input.
+
+    The block of Liu et al. (2022, ConvNeXt), half as wide inside, with the paper's attention.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spread = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.norm = nn.GroupNorm(1, channels)
+        self.widen = nn.Conv2d(channels, 2 * channels, 1)
+        self.prelu = PReLU(2 * channels)
+        self.narrow = nn.Conv2d(2 * channels, channels, 1)
+        self.attention = BERAttention(channels)
+        nn.init.zeros_(self.narrow.bias)
+        self.narrow.weight.data.mul_(0.2)  # blocks begin near the identity
+
+    def forward(self, x: Tensor, log_ber: Tensor) -> Tensor:
+        y = self.narrow(self.prelu(self.widen(self.norm(self.spread(x)))))
+        return x + self.attention(y, log_ber)
+
+
+class ResidualDecoder(nn.Module):
+    """The edge's part, all of it at the code's own size, where it is cheap and sees far; pixels are shuffled out last.
+
+    It sees beside each value how unsure it is: its posterior standard deviation.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        width = config.decoder_widths[0]
+        self.enter = nn.Conv2d(2 * config.code_channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in config.decoder_widths)
+        self.leave = nn.Conv2d(width, config.feature_channels * config.stride**2, 1)
+        self.stride, self.range = config.stride, config.feature_range
+
+    def forward(self, latent: Tensor, spread: Tensor, ber: float | Tensor, height: int, width: int) -> Tensor:
+        """Return the feature (B, C, height, width) of a received latent and its standard deviations (B, K, h, w).
+
+        ber: the bit error rate that is left, a number or (B,).
+        """
+        x, log_ber = self.enter(torch.cat([latent, spread], 1)), _log10(ber, latent)
+        for block in self.blocks:
+            x = block(x, log_ber)
+        return F.pixel_shuffle(self.leave(x), self.stride)[..., :height, :width].clamp(*self.range)
+
+
 class Decoder(nn.Module):
-    """The edge's part: blocks of growing size, then a transposed convolution into the feature's range.
+    """The edge's part as in the paper: blocks of growing size, then a transposed convolution into the feature's range.
 
     Most blocks stand at the code's own size, where they are cheap and see far: that is where damaged symbols stand
     out from their neighbours. The last doubling is the output layer's: at full size a block costs more than all others
@@ -68,13 +115,25 @@ class Decoder(nn.Module):
         self.output = _transposed(widths[-1], config.feature_channels, up=doublings > 0)
         self.range = config.feature_range
 
-    def forward(self, latent: Tensor, ber: float | Tensor, height: int, width: int) -> Tensor:
-        """Return the feature (B, C, height, width) of a received latent, at a bit error rate (a number or (B,))."""
-        log_ber = torch.as_tensor(ber, device=latent.device, dtype=latent.dtype).clamp(1e-5, 0.5).log10()
-        log_ber = log_ber.expand(len(latent))
+    def forward(self, latent: Tensor, spread: Tensor, ber: float | Tensor, height: int, width: int) -> Tensor:
+        """Return the feature (B, C, height, width) of a received latent, at a bit error rate (a number or (B,)).
+
+        spread, the standard deviations of the latent, is not looked at.
+        """
+        log_ber = _log10(ber, latent)
         for block in self.blocks:
             latent = block(latent, log_ber)
         return self.output(latent)[..., :height, :width].clamp(*self.range)
+
+
+def new_decoder(config: CodecConfig) -> nn.Module:
+    """Return the decoder that the settings name."""
+    return {"transposed": Decoder, "residual": ResidualDecoder}[config.decoder](config)
+
+
+def _log10(ber: float | Tensor, like: Tensor) -> Tensor:
+    """Return log10 of a bit error rate, (B,), within what decoders know."""
+    return torch.as_tensor(ber, device=like.device, dtype=like.dtype).clamp(1e-5, 0.5).log10().expand(len(like))
 
 
 def _transposed(inputs: int, outputs: int, up: bool) -> nn.ConvTranspose2d:

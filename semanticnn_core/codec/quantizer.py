@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from semanticnn_core.channels.base import SymbolChannel
 from semanticnn_core.codec.code_order import hamming_distances, order_by_name
 
 
@@ -65,16 +64,39 @@ class SoftQuantizer(nn.Module):
 
         `posterior`: the mean centre given what was received, Σ_i P(i | j)·centre_i; `plain`: centre_j.
         """
-        transition = self.transition(ber)  # (B, n, n)
-        if self.dequantizer == "plain":
-            return self.levels.expand(len(transition), -1)
-        joint = self.prior.clamp_min(1e-6)[:, None] * transition
-        return self.levels @ joint / joint.sum(1)
+        p = torch.as_tensor(ber, device=self.code.device, dtype=self.centers.dtype).reshape(-1, 1)
+        return self.worth(p.expand(-1, self.bits))[0]
 
-    def dequantize(self, index: Tensor, ber: float | Tensor) -> Tensor:
-        """Turn received indices (B, …) into values of the same shape, knowing the bit error rate."""
-        values = self.values(ber).expand(len(index), -1)
-        return values.gather(1, index.flatten(1)).reshape(index.shape)
+    def worth(self, wrong: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each index is worth, (…, n), where its code word's bits are wrong with chances `wrong` (…, bits).
+
+        `posterior`: the mean centre, over the indices that the bits may have been and their shares; `plain`: the centre
+        of the likeliest word. With it the standard deviation of the centre that was sent, (…, n).
+        """
+        patterns = torch.arange(len(self.code), device=self.code.device)
+        meant = self.code.argsort()[self.code[:, None] ^ patterns]  # (n, patterns): the index, if these bits are wrong
+        levels, shares = self.levels[meant], self.prior.clamp_min(1e-6)[meant]
+        if self.dequantizer == "plain":
+            wrong, shares = (wrong > 0.5).to(levels), torch.ones_like(shares)
+        chance = torch.ones_like(wrong[..., :1])
+        for bit in wrong.split(1, -1):
+            chance = torch.cat([chance * (1 - bit), chance * bit], -1)  # (…, patterns), the first bit the lowest
+        whole = chance @ shares.T
+        mean = chance @ (shares * levels).T / whole
+        variance = chance @ (shares * levels**2).T / whole - mean**2
+        return mean, variance.clamp_min(1e-8).sqrt()
+
+    def dequantize(self, llr: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn what is believed of received bits into values and their standard deviations, (…) each.
+
+        llr: (…, bits), log P(bit is 0) / P(bit is 1). A symbol of which nothing is known becomes the mean symbol.
+        """
+        word = ((llr < 0) << torch.arange(self.bits, device=llr.device)).sum(-1)
+        index = self.decode(word)[..., None]
+        values, spread = (each.gather(-1, index)[..., 0] for each in self.worth(torch.sigmoid(-llr.abs())))
+        if self.dequantizer == "plain":
+            values = torch.where((llr == 0).any(-1), self.prior @ self.levels, values)
+        return values, spread
 
     def expected_distortion(self, ber: float | Tensor) -> Tensor:
         """Return the exact mean of (centre sent − value received)² under prior and channel, (B,)."""
@@ -89,24 +111,24 @@ class SoftQuantizer(nn.Module):
         """Return the indices of code words."""
         return self.code.argsort()[symbols.long()]
 
-    def forward(self, x: Tensor, channel: SymbolChannel) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantise x (B, …), cross the channel, dequantise; for training.
+    def forward(self, x: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Quantise x, send it, dequantise it; for training.
 
-        Returns the received values shaped as x, the indices sent, and the soft occupancy (n,).
-        Forward, the values are sampled; backward, their gradient is that of their expectation:
-        soft assignment × transition matrix × values.
+        wrong: the chances that the bits sent arrived wrong as the receiver sees them, (…, bits) for x (…): near 1 where
+        a flipped bit fools it.
+        Returns the received values and their standard deviations shaped as x, the indices sent, and the soft
+        occupancy (n,).
+        Forward, the values are those of the indices sent; backward, their gradient is that of the soft assignment's.
         """
         index = self.assign(x)
-        received = self.decode(channel.on_symbols(self.encode(index), self.bits))
         if self.training:
             self._count(index)
-        values = self.values(channel.ber)  # (B, n)
-        soft = self.soft_assign(x.flatten(1))  # (B, elements, n)
-        mean = (self.transition(channel.ber) @ values[..., None]).expand(len(x), -1, -1)  # (B, n, 1)
-        expected = (soft @ mean).reshape(x.shape)
-        sampled = values.expand(len(x), -1).gather(1, received.flatten(1)).reshape(x.shape)
+        values, spreads = self.worth(wrong)  # (…, n) each
+        expected = (self.soft_assign(x) * values).sum(-1)
+        sent, spread = (each.gather(-1, index[..., None])[..., 0] for each in (values, spreads))
         occupancy = self.soft_occupancy(x)
-        return expected + (sampled - expected).detach(), index, _shared(occupancy) if self.training else occupancy
+        occupancy = _shared(occupancy) if self.training else occupancy
+        return expected + (sent - expected).detach(), spread.detach(), index, occupancy
 
     @torch.no_grad()
     def fit_centers(self, x: Tensor) -> None:

@@ -87,6 +87,7 @@ def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
         "sums of the encoder's convolution": 4 * size["CODE_ROWS"] * size["CODE_COLUMNS"] * size["CODE_PAIRED"],
         "importance of the pixels": 4 * size["CODE_SIZE"] ** 2 * bool(size["PLACES"]),
         "the packed code, until the window is chosen": size["BUFFER_BYTES"],
+        "parity": 4 * size["PARITY_ROWS"],
     }
     names = {
         "stem_weight": "weights of the first layer, 16 bits",
@@ -94,6 +95,7 @@ def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
         "gamma": "GDN's weights, 16 bits",
         "threshold": "thresholds between the centres",
         "importance": "what the symbols say of importance",
+        "parity_edge": "where parity is added",
     }
     flash: dict[str, int] = {}
     for name, (kind, values) in firmware.tables().items():

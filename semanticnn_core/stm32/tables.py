@@ -82,6 +82,7 @@ class Firmware:
         taps = kernel * channels
         gamma_row = -(-outputs // 4) * 4
         bits = codec.config.bits
+        parity = codec.parity(self.feature_shape, self.slice)
         buffered = -(-size * size * outputs * bits // 8) + 1 if chosen else 0
         return {
             "IMAGE_SIZE": encoder.image_size,
@@ -130,6 +131,7 @@ class Firmware:
             "SENT_ROWS": rows,
             "SENT_COLUMNS": columns,
             "BUFFER_BYTES": buffered,
+            "PARITY_ROWS": parity.rows if parity else 0,
         }
 
     def _rows_at_once(self, top: int, rows: int) -> int:
@@ -166,6 +168,9 @@ class Firmware:
             "threshold": ("int32_t", encoder.thresholds),
             "code_word": ("uint8_t", codec.quantizer.code.cpu().long()),
         }
+        parity = codec.parity(self.feature_shape, self.slice)
+        if parity:
+            tables["parity_edge"] = ("uint16_t", _edge_order(parity.edges))
         if self.places is not None:
             words = (WORDS[: len(self.places)].long() << torch.arange(16)).sum(1)
             tables |= {
@@ -174,6 +179,13 @@ class Firmware:
                 "place_word": ("uint16_t", words),
             }
         return tables
+
+
+def _edge_order(edges: Tensor) -> Tensor:
+    """Return parity's edges (n, 3) as add_word reads them: row · 64 + last of its word · 32 + shift."""
+    word, row, shift = edges.T
+    last = torch.cat([word[1:] != word[:-1], word.new_ones(1, dtype=torch.bool)])
+    return row * 64 + last * 32 + shift
 
 
 def _stem_order(weight: Tensor) -> Tensor:

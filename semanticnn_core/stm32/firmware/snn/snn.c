@@ -34,7 +34,14 @@ static struct {
 #endif
     int32_t sums[SNN_CODE_ROWS][SNN_CODE_COLUMNS * SNN_CODE_PAIRED]; /* latent rows that are not complete yet */
     int rows;                                          /* how many image rows have come */
+    int leaving;                                       /* whether what is packed leaves */
     struct writer sent;
+#if SNN_PARITY_ROWS
+    uint32_t parity[SNN_PARITY_ROWS];                  /* the rows of checks */
+    const uint16_t *edge;                              /* the next word's first */
+    uint32_t word;                                     /* the bytes that fill no word yet, the first the lowest */
+    int bytes;                                         /* how many of the code's bytes have left */
+#endif
 #if SNN_PLACES
     int32_t importance[SNN_CODE_SIZE][SNN_CODE_SIZE];  /* what the table says of each pixel */
     uint8_t buffer[SNN_BUFFER_BYTES];                  /* the whole code, packed, as the window is chosen at the end */
@@ -47,12 +54,56 @@ static int at_most(int value, int high) { return value > high ? high : value; }
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 #endif
 
+#if SNN_PARITY_ROWS
+/* Rotate the word of bytes that is complete, or the last, and add it to its rows. */
+STAGE void add_word(void)
+{
+    const uint16_t *edge = s.edge ? s.edge : snn_parity_edge;
+    int last;
+    do {
+        const uint32_t shift = *edge & 31, row = *edge >> 6;
+        s.parity[row] ^= s.word << shift | s.word >> (-shift & 31);
+        last = *edge++ & 32;
+    } while (!last);
+    s.edge = edge;
+    s.word = 0;
+}
+
+/* Count a byte of the code in; what only waits for its window does not leave yet. */
+static void protect(uint8_t byte)
+{
+    if (!s.leaving)
+        return;
+    s.word |= (uint32_t)byte << s.bytes % 4 * 8;
+    if (++s.bytes % 4 == 0)
+        add_word();
+}
+
+/* Write the parity: the rows' running sums, from the last row on in the first, one bit higher. */
+STAGE uint8_t *put_parity(uint8_t *out)
+{
+    if (s.bytes % 4)
+        add_word();
+    for (int row = 1; row < SNN_PARITY_ROWS; row++)
+        s.parity[row] ^= s.parity[row - 1];
+    uint32_t carry = s.parity[SNN_PARITY_ROWS - 1] << 1;
+    for (int step = 1; step < 32; step *= 2)
+        carry ^= carry << step;
+    for (int row = 0; row < SNN_PARITY_ROWS; row++)
+        for (int bit = 0; bit < 32; bit += 8)
+            *out++ = (uint8_t)((s.parity[row] ^ carry) >> bit);
+    return out;
+}
+#else
+static void protect(uint8_t byte) { (void)byte; }
+#endif
+
 /* Append the lowest `count` bits of a value, least significant bit first. */
 static struct writer put(struct writer to, uint32_t value, int count)
 {
     to.bits |= value << to.held;
     for (to.held += count; to.held >= 8; to.held -= 8) {
-        *to.at++ = (uint8_t)to.bits;
+        protect(*to.at++ = (uint8_t)to.bits);
         to.bits >>= 8;
     }
     return to;
@@ -211,6 +262,7 @@ int snn_push_row(const uint8_t *rgb, uint8_t *out)
         return SNN_WRONG_ROW;
 #if !SNN_PLACES
     s.sent.at = out;
+    s.leaving = 1;
 #else
     if (s.rows == 0)
         s.sent.at = s.buffer;
@@ -277,6 +329,7 @@ int snn_finish(uint8_t *out)
     flush(s.sent);
     const int place = choose_window();
     s.sent = put((struct writer){out, 0, 0}, snn_place_word[place], 16);
+    s.leaving = 1;
     for (int y = 0; y < SNN_SENT_ROWS; y++)
         for (int x = 0; x < SNN_SENT_COLUMNS; x++)
             copy_pixel((snn_place[2 * place] + y) * SNN_CODE_SIZE + snn_place[2 * place + 1] + x);
@@ -284,6 +337,9 @@ int snn_finish(uint8_t *out)
     s.sent.at = out;
 #endif
     s.sent = flush(s.sent);
+#if SNN_PARITY_ROWS
+    s.sent.at = put_parity(s.sent.at);
+#endif
     s.rows++; /* the image is over: nothing more to push or to finish until the next reset */
     return (int)(s.sent.at - out);
 }
