@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from semanticnn_core.channels import Arrival, BinarySymmetric, Payload
 from semanticnn_core.channels.base import ASSUMED_BER
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.codec.payload import pack
+from semanticnn_core.codec.payload import pack, unpack
 from semanticnn_core.codec.slicing import center_out, nested, sliced_length
 from semanticnn_core.config import WHOLE, CodecConfig, Slice
 
@@ -33,16 +33,17 @@ def features(count: int = 3, height: int = 8, width: int = 8, channels: int = 4)
 
 
 class KnownFlips:
-    """A channel that flips the same given bits of code words (B, symbols), packed or not."""
+    """A channel that flips the same bits of symbols and parity, bool (B, bits) each, in training and packed."""
 
-    def __init__(self, pattern: Tensor, bits: int, ber: float) -> None:
-        self.pattern, self.bits, self.ber = pattern, bits, ber
+    def __init__(self, symbols: Tensor, parity: Tensor, ber: float) -> None:
+        self.symbols, self.parity, self.ber = symbols, parity, ber
 
-    def on_symbols(self, symbols: Tensor, bits: int) -> Tensor:
-        return symbols ^ self.pattern.view(symbols.shape)
+    def wrong_bits(self, count: int, bits: int, device: torch.device) -> Tensor:
+        return torch.cat([self.symbols, self.parity], 1).view(count, bits)
 
     def __call__(self, payload: Payload) -> Arrival:
-        return Arrival(Payload(payload.data ^ pack(self.pattern.byte(), self.bits)), ber=self.ber)
+        flips = torch.cat([pack(each.byte(), 1) for each in (self.symbols, self.parity)], 1)
+        return Arrival(Payload(payload.data ^ flips), ber=self.ber)
 
 
 def code_shape(codec: SemanticCodec, feature_shape: tuple[int, int, int], slice: Slice = WHOLE) -> tuple[int, int, int]:
@@ -56,17 +57,41 @@ def perfect(payload: Payload) -> Arrival:
 
 
 class Latent(nn.Module):
-    """Stands in for the decoder and returns what it is given."""
+    """Stands in for the decoder and returns the latent that it is given."""
 
-    def forward(self, latent: Tensor, ber: float, height: int, width: int) -> Tensor:
+    def forward(self, latent: Tensor, spread: Tensor, ber: float, height: int, width: int) -> Tensor:
         return latent
+
+
+def worth(codec: SemanticCodec, word: int, known: int, ber: float) -> float:
+    """Return the mean centre of a code word of which only some bits arrived, by brute force; known: a mask."""
+    total = mean = 0.0
+    quantizer = codec.quantizer
+    for share, level, each in zip(quantizer.prior, quantizer.levels, quantizer.code, strict=True):
+        flips = ((int(each) ^ word) & known).bit_count()
+        weight = float(share) * ber**flips * (1 - ber) ** (known.bit_count() - flips)
+        total, mean = total + weight, mean + weight * level.item()
+    return mean / total
+
+
+def sent_words(codec: SemanticCodec, payload: Payload) -> list[list[int]]:
+    """Return the code words of each payload, in the order they were sent."""
+    bits = codec.quantizer.bits
+    return unpack(payload.data, bits, payload.data.shape[1] * 8 // bits).tolist()
+
+
+def arrived_mask(codec: SemanticCodec, symbol: int, lost: list[int]) -> int:
+    """Return which bits of a symbol arrived, as a mask, when the bytes `lost` did not."""
+    bits = codec.quantizer.bits
+    return sum(1 << bit for bit in range(bits) if (symbol * bits + bit) // 8 not in lost)
 
 
 @pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
 @pytest.mark.parametrize("order", ["optimal", "random"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
-def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ratio):
-    codec, x, slice = tiny(dequantizer=dequantizer, code_order=order), features(), Slice(ratio)
+@pytest.mark.parametrize("settings", [{}, {"decoder": "residual", "decoder_widths": (8, 8), "parity": 0.4}])
+def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ratio, settings):
+    codec, x, slice = tiny(dequantizer=dequantizer, code_order=order, **settings), features(), Slice(ratio)
     forward = codec(x, BinarySymmetric(0.0), slice).feature
     assert torch.allclose(codec.decompress(perfect(codec.compress(x, slice)), x.shape[1:], slice), forward)
 
@@ -78,12 +103,17 @@ def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ra
     ratio=st.floats(0.01, 1),
     size=st.tuples(st.integers(2, 11), st.integers(2, 11)),
     seed=st.integers(0, 1000),
+    parity=st.sampled_from([0.0, 0.3, 0.6]),
+    decoder=st.sampled_from(["residual", "transposed"]),
 )
-def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, size, seed):
-    codec = tiny(seed, centers=centers, code_order="gray")
+def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, size, seed, parity, decoder):
+    codec = tiny(seed, centers=centers, code_order="gray", parity=parity, decoder=decoder)
     x, slice = features(3, *size), Slice(ratio)
     symbols = math.prod(code_shape(codec, x.shape[1:], slice))
-    channel = KnownFlips(torch.randint(centers, (3, symbols)), codec.quantizer.bits, ber)
+    code = codec.parity(x.shape[1:], slice)
+    assert (code is None) == (parity == 0)
+    counts = symbols * codec.quantizer.bits, 8 * code.parity_bytes if code else 0
+    channel = KnownFlips(*(torch.rand(3, count) < ber for count in counts), ber)
     received = codec.decompress(channel(codec.compress(x, slice)), x.shape[1:], slice)
     assert torch.allclose(received, codec(x, channel, slice).feature)
 
@@ -127,6 +157,49 @@ def test_any_feature_comes_back_in_its_shape_and_range(stride, overlap, height, 
     received = codec.decompress(Arrival(payload, ber=0.02), (4, height, width), slice)
     assert received.shape == x.shape and 0.5 <= float(received.min()) and float(received.max()) <= 0.7
     assert codec(x, BinarySymmetric(0.02), slice).symbols.shape == (2, *code)
+
+
+@pytest.mark.parametrize(("share", "bytes_"), [(0.0, 224), (5 / 12, 384), (0.25, 300), (0.5, 448), (0.001, 228)])
+def test_parity_is_the_share_that_is_set_in_whole_words_and_comes_last(share, bytes_):
+    config = CodecConfig(code_channels=14, centers=4, parity=share)
+    codec, bare = SemanticCodec(config).eval(), SemanticCodec(CodecConfig(code_channels=14, centers=4)).eval()
+    bare.load_state_dict(codec.state_dict())
+    x = torch.rand(2, 32, 32, 32)
+    payload = codec.compress(x).data
+    assert payload.shape == (2, bytes_) == (2, codec.payload_bytes((32, 32, 32)))
+    assert torch.equal(payload[:, :224], bare.compress(x).data)
+    if share:
+        assert torch.equal(payload[:, 224:], codec.parity((32, 32, 32)).encode(payload[:, :224]))
+
+
+@pytest.mark.parametrize("slice", [WHOLE, Slice(0.5), Slice(0.5, "energy"), Slice(progressive=True)])
+def test_parity_undoes_errors_and_losses(slice):
+    """As many as the code bears: the feature is then the one that arrives unharmed."""
+    codec = tiny(code_channels=8, parity=0.5, decoder="residual")
+    x = features(4, 16, 16)
+    payload = codec.compress(x, slice)
+    clean = codec.decompress(perfect(payload), x.shape[1:], slice)
+    head = codec.windows(x.shape[1:], slice).head_bytes
+    damaged = BinarySymmetric(0.02, 3)(payload)
+    assert torch.allclose(codec.decompress(damaged, x.shape[1:], slice), clean)
+    lost = torch.ones_like(payload.data, dtype=torch.bool)
+    lost[:, head + 5 : head + 15] = False
+    assert torch.allclose(codec.decompress(Arrival(payload, lost, 1e-4), x.shape[1:], slice), clean)
+
+
+def test_a_decoder_is_told_the_errors_that_are_left():
+    class Told(Latent):
+        def forward(self, latent: Tensor, spread: Tensor, ber: Tensor, height: int, width: int) -> Tensor:
+            self.ber, self.spread = ber, spread
+            return latent
+
+    x = features(4, 16, 16)
+    for parity, low, high in ((0.0, 0.0199, 0.0201), (0.5, 0, 1e-6)):
+        codec = tiny(code_channels=8, parity=parity)
+        codec.decoder = told = Told()
+        codec.decompress(BinarySymmetric(0.02, 3)(codec.compress(x)), x.shape[1:])
+        assert ((low <= told.ber) & (told.ber <= high)).all() and told.spread.shape == (4, 8, 8, 8)
+        assert (told.spread.amax() < 0.01) == (parity > 0), "what is corrected is sure"
 
 
 def test_symbols_leave_pixel_by_pixel_with_all_channels_together():
@@ -217,10 +290,14 @@ def test_what_is_missing_becomes_the_mean_symbol(centers, received):
     codec.decoder = Latent()
     whole = codec.decompress(arrival, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
     got = codec.decompress(cut, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
-    complete = length * 8 // codec.quantizer.bits
+    complete, lost = length * 8 // codec.quantizer.bits, list(range(length, arrival.payload.data.shape[1]))
     assert torch.equal(got[:, :complete], whole[:, :complete])
     mean = codec.quantizer.prior @ codec.quantizer.levels
-    assert torch.allclose(got[:, complete:], mean.expand(2, whole.shape[1] - complete))
+    assert torch.allclose(got[:, complete + 1 :], mean.expand(2, max(whole.shape[1] - complete - 1, 0)))
+    if complete < whole.shape[1]:  # a symbol that came in part is worth what that part says
+        known = arrived_mask(codec, complete, lost)
+        expected = [worth(codec, words[complete], known, 0.01) for words in sent_words(codec, arrival.payload)]
+        assert got[:, complete].tolist() == pytest.approx(expected)
 
 
 def with_lost(payload: Payload, lost: list[list[int]]) -> Arrival:
@@ -240,11 +317,12 @@ def test_bytes_lost_in_the_middle_take_their_own_symbols_alone(centers):
     lost = [[5, 6], [0, payload.data.shape[1] - 1], []]
     whole = codec.decompress(perfect(payload), x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
     got = codec.decompress(with_lost(payload, lost), x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
-    mean, bits = codec.quantizer.prior @ codec.quantizer.levels, codec.quantizer.bits
-    for row, places in enumerate(lost):
+    for row, (words, places) in enumerate(zip(sent_words(codec, payload), lost, strict=True)):
         for symbol in range(whole.shape[1]):
-            hit = any(symbol * bits // 8 <= place <= (symbol * bits + bits - 1) // 8 for place in places)
-            assert torch.isclose(got[row, symbol], mean if hit else whole[row, symbol], rtol=1e-12), (row, symbol)
+            known = arrived_mask(codec, symbol, places)
+            untouched = known == 2**codec.quantizer.bits - 1
+            expected = float(whole[row, symbol]) if untouched else worth(codec, words[symbol], known, 1e-9)
+            assert float(got[row, symbol]) == pytest.approx(expected, rel=1e-6, abs=1e-6), (row, symbol)
 
 
 @pytest.mark.parametrize("side", [4, 6])
@@ -288,7 +366,9 @@ def test_in_progressive_order_without_any_whole_window_lost_symbols_are_the_mean
     whole = codec.decompress(perfect(payload), x.shape[1:], slice)
     mean = codec.quantizer.prior @ codec.quantizer.levels
     i, j = divmod(int(center_out(4, 4)[0]), 4)
-    assert torch.allclose(got[0, :3, i, j], mean.expand(3)), "byte 0 holds the first two symbols and part of the third"
+    assert torch.allclose(got[0, :2, i, j], mean.expand(2)), "byte 0 holds the first two symbols and part of the third"
+    expected = worth(codec, sent_words(codec, payload)[0][2], 0b100, 1e-9)
+    assert float(got[0, 2, i, j]) == pytest.approx(expected, abs=1e-6)
     assert torch.equal(got[0, 3, i, j], whole[0, 3, i, j])
     others = torch.ones(4, 4, dtype=torch.bool)
     others[i, j] = False

@@ -52,7 +52,9 @@ def test_the_exact_distortion_is_what_a_sampled_link_loses(latents):
 
     values, ber = latents.flatten()[None], 0.05
     quantizer = learning.with_centers(values, learning.quantile_centers(values, 8))
-    received = torch.cat([quantizer(values, BinarySymmetric(ber, seed))[0] for seed in range(20)])
+    flips = [BinarySymmetric(ber, seed).wrong_bits(1, 3 * values.numel(), torch.device("cpu")) for seed in range(20)]
+    wrong = [torch.where(each, 1 - ber, ber).view(*values.shape, 3) for each in flips]
+    received = torch.cat([quantizer(values, each)[0] for each in wrong])
     sampled = float(((received - values) ** 2).mean() / values.var())
     assert sampled == pytest.approx(float(learning.relative_distortion(quantizer, values, ber)), rel=0.03)
 

@@ -31,7 +31,7 @@ def features(count: int = 3, height: int = 12, width: int = 12) -> Tensor:
 
 
 class Latent(torch.nn.Module):
-    def forward(self, latent: Tensor, ber: float, height: int, width: int) -> Tensor:
+    def forward(self, latent: Tensor, spread: Tensor, ber: float, height: int, width: int) -> Tensor:
         return latent
 
 

@@ -18,38 +18,39 @@ class Beliefs:
     Log-likelihood ratios are log P(bit is 0) / P(bit is 1); 0 says nothing, as of a bit that did not arrive.
     """
 
-    def __init__(self, code: ParityCode) -> None:
-        self.bit, self.check = code.checks
+    def __init__(self, code: ParityCode, device: torch.device | str = "cpu") -> None:
+        self.bit, self.check = (each.to(device) for each in code.checks)
         self.checks = 32 * code.rows
         edges, degree = len(self.bit), torch.bincount(self.check)
-        place = torch.arange(edges) - (degree.cumsum(0) - degree)[self.check]
-        self.table = torch.full((self.checks, int(degree.max())), edges)  # the edges of each check, filled up
-        self.table[self.check, place] = torch.arange(edges)
+        place = torch.arange(edges, device=device) - (degree.cumsum(0) - degree)[self.check]
+        self.table = self.bit.new_full((self.checks, int(degree.max())), edges)  # the edges of each check, filled up
+        self.table[self.check, place] = torch.arange(edges, device=device)
         self.back = self.check * self.table.shape[1] + place  # where an edge stands in the table
-        self.degree = torch.bincount(self.bit)
-        self.of_bit = self.bit.argsort(stable=True)
-        self.first = self.degree.cumsum(0) - self.degree
+        of_bit, degree = self.bit.argsort(stable=True), torch.bincount(self.bit)
+        first = degree.cumsum(0) - degree
+        self.bits = []  # of each degree, with their edges, (n, degree)
+        for count in degree.unique().tolist():
+            bits = (degree == count).nonzero()[:, 0]
+            self.bits.append((bits, of_bit[first[bits, None] + torch.arange(count, device=device)]))
 
     @torch.no_grad()
     def __call__(self, llr: Tensor, iterations: int = ITERATIONS) -> Tensor:
         """Return what is believed of each bit, (B, bits), from what the link alone says of it, (B, bits)."""
-        result, channel = llr.clone(), llr.T.contiguous().clamp(-CERTAIN, CERTAIN)  # (bits, B) from here on
+        result, channel = llr.clone(), llr.T.float().contiguous().clamp(-CERTAIN, CERTAIN)  # (bits, B) from here on
         at, belief = torch.arange(len(llr), device=llr.device), channel
         told = belief.new_zeros(len(self.bit), len(llr))  # by the checks, edge by edge
         for iteration in range(iterations + 1):
-            solved = ~self._violated(belief).any(0)
+            solved = ~self._violated(belief).any(0) & (belief != 0).all(0)
             if solved.any():
-                result[at[solved]] = torch.where(belief[:, solved] < 0, -CERTAIN, CERTAIN).T
+                result[at[solved]] = torch.where(belief[:, solved] < 0, -CERTAIN, CERTAIN).T.to(llr.dtype)
                 at, channel, belief, told = (each[..., ~solved] for each in (at, channel, belief, told))
             if not len(at) or iteration == iterations:
                 break
             told = self._from_checks(belief[self.bit] - told)
             belief = channel.clone()
-            for degree in self.degree.unique().tolist():
-                bits = (self.degree == degree).nonzero()[:, 0]
-                edges = self.of_bit[self.first[bits, None] + torch.arange(degree)]
+            for bits, edges in self.bits:
                 belief[bits] += told[edges].sum(1)
-        result[at] = belief.T.clamp(-CERTAIN, CERTAIN)
+        result[at] = belief.T.clamp(-CERTAIN, CERTAIN).to(llr.dtype)
         return result
 
     def _violated(self, belief: Tensor) -> Tensor:
@@ -62,6 +63,7 @@ class Beliefs:
         sizes = halves.abs().clamp(1e-7, 1 - 1e-7).log()
         signs = torch.where(halves < 0, -1.0, 1.0)
         others = (sizes.sum(1, keepdim=True) - sizes).exp().clamp_max(1 - 1e-7)
+        others = torch.where(others < 2e-7, 0.0, others)  # of what did not arrive nothing follows
         answer = signs.prod(1, keepdim=True) * signs * 2 * torch.atanh(others)
         return answer.flatten(0, 1)[self.back]
 
@@ -71,6 +73,6 @@ class Beliefs:
 
 
 @lru_cache(maxsize=64)
-def beliefs(code: ParityCode) -> Beliefs:
-    """Return the decoder of a code, made once."""
-    return Beliefs(code)
+def beliefs(code: ParityCode, device: torch.device | str = "cpu") -> Beliefs:
+    """Return the decoder of a code, made once for each device."""
+    return Beliefs(code, device)

@@ -64,7 +64,7 @@ class SemanticCodec(nn.Module):
         bits = pixels[0].numel() * self.quantizer.bits
         parity = self._parity(bits)
         flips = channel.wrong_bits(len(pixels), bits + (8 * parity.parity_bytes if parity else 0), pixels.device)
-        odds = _log_odds(channel.ber, pixels.device).reshape(-1, 1)
+        odds = _log_odds(channel.ber, pixels).reshape(-1, 1)
         llr = _believed(torch.where(flips, -odds, odds), bits, parity)  # of zeros: what is sent changes nothing
         wrong = torch.sigmoid(-llr)
         received, spread, index, occupancy = self.quantizer(pixels, wrong.view(*pixels.shape, self.quantizer.bits))
@@ -117,7 +117,7 @@ class SemanticCodec(nn.Module):
         came = arrival.payload.used if arrival.present is None else arrival.present & arrival.payload.used
         bits = pixels * channels * self.quantizer.bits
         arrived = unpack(data[:, head:], 1, 8 * (expected - head)).bool()
-        odds = _log_odds(arrival.estimated_ber, data.device).reshape(-1, 1)
+        odds = _log_odds(arrival.estimated_ber, self.quantizer.levels).reshape(-1, 1)
         llr = torch.where(arrived, -odds, odds) * came[:, head:].repeat_interleave(8, 1)
         llr = _believed(torch.cat([llr[:, :bits], llr[:, 8 * payload_bytes(bits, 1) :]], 1), bits, self._parity(bits))
         both = torch.cat(self.quantizer.dequantize(llr.view(-1, pixels, channels, self.quantizer.bits)), 2)
@@ -205,9 +205,9 @@ def _pixels_last(latent: Tensor) -> Tensor:
     return latent.permute(0, 2, 3, 1).contiguous()
 
 
-def _log_odds(ber: float | Tensor, device: torch.device) -> Tensor:
-    """Return log P(right) / P(wrong) of a bit at a rate, a number or (B,), float32."""
-    p = torch.as_tensor(ber, device=device, dtype=torch.float32)
+def _log_odds(ber: float | Tensor, like: Tensor) -> Tensor:
+    """Return log P(right) / P(wrong) of a bit at a rate, a number or (B,)."""
+    p = torch.as_tensor(ber, device=like.device, dtype=like.dtype)
     return (torch.log1p(-p) - p.log()).clamp(-CERTAIN, CERTAIN)
 
 
@@ -216,12 +216,13 @@ def _believed(llr: Tensor, bits: int, parity: ParityCode | None) -> Tensor:
     if parity is None:
         return llr
     known = llr.new_full((len(llr), 32 * parity.words - bits), CERTAIN)  # zeros that fill the last word
-    return beliefs(parity)(torch.cat([llr[:, :bits], known, llr[:, bits:]], 1))[:, :bits]
+    return beliefs(parity, llr.device)(torch.cat([llr[:, :bits], known, llr[:, bits:]], 1))[:, :bits]
 
 
 def _left(llr: Tensor) -> Tensor:
-    """Return the share of bits that are still wrong, (B,), as far as the receiver knows; llr: (B, bits)."""
-    return torch.sigmoid(-llr.abs()).mean(1)
+    """Return the share of wrong bits, (B,), among those that something is known of; llr: (B, bits)."""
+    wrong, known = torch.sigmoid(-llr.abs()), llr != 0
+    return torch.where(known.any(1), (wrong * known).sum(1) / known.sum(1).clamp_min(1), 0.5)
 
 
 def _channels_first(values: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ def learn_centers(
     for step in range(1, steps + 1):
         quantizer.sigma = sigma * min(0.25 + 1.5 * step / steps, 1)  # blurred at first: all centres hear of it
         batch = values[torch.randint(len(values), (1, BATCH), generator=generator)]
-        received, _, soft_use = quantizer(batch, channel)
+        flips = channel.wrong_bits(1, BATCH * quantizer.bits, values.device).view(1, BATCH, quantizer.bits)
+        received, _, _, soft_use = quantizer(batch, torch.where(flips, 1 - ber, ber))
         loss = denoising_loss(batch, received) / variance + alpha * occupancy_loss(soft_use)
         optimizer.zero_grad()
         loss.backward()
