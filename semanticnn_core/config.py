@@ -156,23 +156,23 @@ class CodecConfig(Settings):
     """Channels of the feature at the split."""
     feature_range: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.0, 6.0)
     """Smallest and largest value the feature can take; ReLU6 gives 0 6, ReLU gives 0 inf."""
-    code_channels: int = setting(16, 1, 1024)
-    """Channels of the latent that is quantised."""
+    code_channels: int = setting(14, 1, 1024)
+    """Channels of the latent that is quantised; the paper has 16."""
     kernel: int = setting(4, 1, 16)
     """Kernel of the encoder's one convolution."""
     stride: int = setting(4, 1, 16)
     """Stride of the encoder's one convolution: 1, 2, 4, 8 or 16."""
-    centers: int = setting(8, 2, 64)
-    """Quantisation centres: 2, 4, 8, 16, 32 or 64."""
-    decoder: DecoderKind = "transposed"
+    centers: int = setting(4, 2, 64)
+    """Quantisation centres: 2, 4, 8, 16, 32 or 64; the paper has 8."""
+    decoder: DecoderKind = "residual"
     """What the edge restores features with: residual blocks, or the paper's transposed convolutions."""
-    decoder_widths: tuple[int, ...] = setting((64, 96, 64), 1, 4096)
+    decoder_widths: tuple[int, ...] = setting((192, 192, 192, 192), 1, 4096)
     """Channels after each decoder block; the residual decoder's are all equal."""
     code_order: CodeOrder = "optimal"
     """Which code word goes to which centre."""
     dequantizer: Dequantizer = "posterior"
     """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
-    parity: float = setting(0.0, 0, 0.9)
+    parity: float = setting(0.4167, 0, 0.9)
     """Share of the bytes sent that is parity, by which the edge corrects the rest; 0 is the paper's scheme."""
 
     def check_together(self) -> None:
@@ -199,6 +199,13 @@ class CodecConfig(Settings):
     def bits(self) -> int:
         """Bits per symbol, log2(centers)."""
         return self.centers.bit_length() - 1
+
+
+PAPER = CodecConfig(
+    code_channels=16, centers=8, decoder="transposed", decoder_widths=(64, 96, 64), code_order="natural",
+    dequantizer="plain", parity=0.0,
+)  # fmt: skip
+"""The paper's codec, for MobileNetV2's feature."""
 
 
 @dataclass(frozen=True)

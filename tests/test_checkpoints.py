@@ -23,7 +23,9 @@ from semanticnn_core.systems.checkpoints import (
 )
 from semanticnn_core.tasks.split import SplitModel
 
-CONFIG = CodecConfig(code_channels=4, decoder_widths=(8, 8), centers=16, feature_range=(0.0, math.inf))
+CONFIG = CodecConfig(
+    code_channels=4, decoder="transposed", decoder_widths=(8, 8), centers=16, parity=0.0, feature_range=(0.0, math.inf)
+)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_checkpoint_without_codec_cannot_be_evaluated(capsys, workplace):
 
 
 def test_a_checkpoint_without_facts_is_evaluated_on_a_named_data_set(capsys, workplace, monkeypatch):
-    codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval()
+    codec = SemanticCodec(CodecConfig(code_channels=4, centers=8, decoder_widths=(8, 8), parity=0.0)).eval()
     codec.calibrate(torch.rand(4, 32, 16, 16))
     save_checkpoint(workplace / "mine", SplitModel.of("mobilenet_v2", 2, 32), codec, {})
     asked = "mine does not say what it was trained on; name it with --dataset"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from semanticnn_core.config import (
     BER_GRID,
+    PAPER,
     WHOLE,
     BaseTrainConfig,
     CodecConfig,
@@ -108,14 +109,16 @@ def test_bits_count_the_centers(bits):
 
 
 def test_a_decoder_too_shallow_for_its_stride_is_refused():
-    assert CodecConfig(stride=16, kernel=16, decoder_widths=(8, 8, 8)).decoder_widths == (8, 8, 8)
+    assert dataclasses.replace(PAPER, stride=16, kernel=16, decoder_widths=(8, 8, 8)).decoder_widths == (8, 8, 8)
     with pytest.raises(ValueError, match="decoder_widths.*3 blocks"):
-        CodecConfig(stride=16, kernel=16, decoder_widths=(8, 8))
+        dataclasses.replace(PAPER, stride=16, kernel=16, decoder_widths=(8, 8))
+    with pytest.raises(ValueError, match="must all be equal"):
+        CodecConfig(decoder_widths=(8, 16))
 
 
 @pytest.mark.parametrize("feature_range", [(0.0, math.inf), (-math.inf, math.inf), (-1.0, 1.0)])
 def test_json_keeps_tuples_and_infinities(feature_range):
-    config = CodecConfig(feature_range=feature_range, decoder_widths=(8, 16, 8))
+    config = CodecConfig(feature_range=feature_range, decoder_widths=(8, 8, 8))
     text = json.dumps(config.to_dict(), allow_nan=False)  # Infinity is not JSON
     assert CodecConfig.from_dict(json.loads(text)) == config
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric, BitErrors, Payload
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import CodecConfig, Slice
+from semanticnn_core.config import PAPER, Slice
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import byte_counts, summarize, sweep
 from semanticnn_core.evaluation.publish import sizes_in_words, write_readme, write_results
@@ -193,7 +194,7 @@ def test_a_summary_is_mean_and_sample_deviation_over_the_seeds():
 
 
 def test_byte_counts_of_the_default():
-    sizes = byte_counts(SplitModel.of("mobilenet_v2", 10, 64), SemanticCodec(CodecConfig()))
+    sizes = byte_counts(SplitModel.of("mobilenet_v2", 10, 64), SemanticCodec(PAPER))
     assert sizes == {
         "payload_bytes": 384,
         "image_bytes": 12288,
@@ -210,7 +211,7 @@ def test_byte_counts_of_the_default():
 
 def test_byte_counts_of_the_papers_first_case_and_of_a_slice():
     model = SplitModel.of("resnet50", 10, 64)
-    codec = SemanticCodec(CodecConfig(64, (0.0, math.inf), 32, 2, 2))
+    codec = SemanticCodec(replace(PAPER, feature_channels=64, code_channels=32, kernel=2, stride=2))
     sizes = byte_counts(model, codec)
     assert (sizes["payload_bytes"], sizes["image_float_bytes"], sizes["feature_float_bytes"]) == (768, 48 * 1024, 65536)
     assert byte_counts(model, codec, Slice(0.8))["payload_bytes"] == 32 * 7 * 7 * 3 / 8

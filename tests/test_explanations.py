@@ -275,7 +275,7 @@ def test_windows_are_compared_with_the_centre_image_by_image():
     device = nn.Sequential(UnitPixels(), nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU6())
     edge = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 3))
     model = SplitModel(device, edge, 32).frozen()
-    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,))).eval()
+    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,), parity=0.0)).eval()
     images = torch.randint(0, 256, (12, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     codec.calibrate(model.device_part(images))
     codec.importance.random_(-9, 9, generator=torch.Generator().manual_seed(0))

@@ -34,7 +34,8 @@ def made(tmp_path_factory) -> Path:
     np.savez(folder / "stripes.npz", **arrays)
     torch.manual_seed(0)
     model = SplitModel.of("mobilenet_v2", 2, 32).frozen()
-    codec = SemanticCodec(CodecConfig(code_channels=4, decoder_widths=(8, 8))).eval().requires_grad_(False)
+    config = CodecConfig(code_channels=4, centers=8, decoder_widths=(8, 8), parity=0.0)
+    codec = SemanticCodec(config).eval().requires_grad_(False)
     codec.calibrate(model.device_part(torch.from_numpy(images).permute(0, 3, 1, 2)))
     for name, each in (("bare", None), ("whole", codec)):
         save_checkpoint(folder / name, model, each, {"dataset": "stripes.npz"})

@@ -52,7 +52,7 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def codec(model, images) -> SemanticCodec:
     torch.manual_seed(0)
-    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, decoder_widths=(8,)))
+    codec = SemanticCodec(CodecConfig(feature_channels=8, code_channels=4, centers=8, decoder_widths=(8,), parity=0.0))
     codec.calibrate(model.device_part(images))
     codec.set_code_order()
     return codec.eval().requires_grad_(False)

@@ -17,7 +17,7 @@ from semanticnn_core.tasks import SplitModel
 
 def tiny(seed: int = 0, table: bool = True) -> SemanticCodec:
     torch.manual_seed(seed)
-    config = CodecConfig(feature_channels=4, code_channels=4, kernel=2, stride=2, decoder_widths=(8,))
+    config = CodecConfig(4, code_channels=4, kernel=2, stride=2, centers=8, decoder_widths=(8,), parity=0.0)
     codec = SemanticCodec(config).double().eval()
     codec.calibrate(features(8))
     codec.set_code_order()

@@ -46,4 +46,6 @@ def make_split() -> SplitModel:
 
 def make_codec_config() -> CodecConfig:
     """Return settings of a code of 4×4×4 symbols, 24 bytes, for the tiny split's feature."""
-    return CodecConfig(feature_channels=4, code_channels=4, kernel=2, stride=2, decoder_widths=(8,))
+    return CodecConfig(
+        4, code_channels=4, kernel=2, stride=2, centers=8, decoder="transposed", decoder_widths=(8,), parity=0.0
+    )

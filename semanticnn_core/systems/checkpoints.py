@@ -21,8 +21,10 @@ from semanticnn_core.tasks.split import SplitModel
 
 SEMANTICNN = "semanticnn"
 """What the codec of the paper is called in a checkpoint, when it has no name of its own."""
+EARLIER = {"decoder": "transposed", "parity": 0.0}
+"""What the codecs of checkpoints are whose settings do not say it: those made before there was a choice."""
 KINDS: dict[str, Callable[[dict], nn.Module]] = {
-    SEMANTICNN: lambda settings: SemanticCodec(CodecConfig.from_dict(settings))
+    SEMANTICNN: lambda settings: SemanticCodec(CodecConfig.from_dict(EARLIER | settings))
 }
 """How the trained part of each kind of system is built from its settings."""
 

@@ -33,10 +33,9 @@ CODECS = {
     "resnet50": CodecConfig(
         feature_channels=64,
         feature_range=(0.0, float("inf")),
-        code_channels=32,
+        code_channels=28,
         kernel=2,
         stride=2,
-        decoder_widths=(64, 96, 128, 96),
     ),
 }
 BATCH, ROUNDS, IMAGE_SIZE, CLASSES = 64, 7, 64, 10

@@ -13,7 +13,7 @@ import tyro
 from published import publish, this_command
 
 from semanticnn_core.channels import BitErrors
-from semanticnn_core.config import CodecConfig, CodecTrainConfig
+from semanticnn_core.config import PAPER, CodecTrainConfig
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.tables import table_path
 from semanticnn_core.systems import SemanticNN, open_checkpoint
@@ -53,7 +53,7 @@ class Schemes:
         model = checkpoint.model
         test = data.test.take(self.test_images)
         data = replace(data, train=data.train.take(self.images), validation=data.validation.take(500))
-        widths = "-".join(map(str, CodecConfig().decoder_widths))
+        widths = "-".join(map(str, PAPER.decoder_widths))
         budget = "{}x{}+{}-{}".format(self.images, *self.epochs, self.test_images) + "-flip" * self.flip
         parts = Path("runs/schemes") / f"{checkpoint.name}-{budget}-{widths}"
         for seed in self.train_seeds:
@@ -63,7 +63,8 @@ class Schemes:
                     continue
                 scheme, size = point.split("-")
                 channels, _, centers = size.partition("x")
-                config = CodecConfig(
+                config = replace(
+                    PAPER,
                     feature_channels=model.feature_shape[0],
                     feature_range=model.feature_range,
                     code_channels=int(channels),
@@ -77,7 +78,7 @@ class Schemes:
                 ]
                 pretrain_denoising(codec, model.device_part, data, stages[0])
                 history = finetune_semantic(codec, model, data, stages[1])
-                print(f"{part.stem}: validation accuracy {max(row['score'] for row in history):.2%}", flush=True)
+                print(f"{part.stem}: validation accuracy {history[-1]['validation_accuracy']:.2%}", flush=True)
                 label = f"{scheme}, {centers} centers" if centers else scheme
                 system = SemanticNN(model, codec, name=label)
                 table = sweep([system], test, [BitErrors(ber) for ber in BERS]).rename(columns={"system": "scheme"})

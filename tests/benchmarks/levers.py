@@ -1,0 +1,102 @@
+"""What each lever of the codec buys: trainings that differ from ours in one thing, over several training seeds.
+
+A short budget, so that many trainings fit; data, order of images and channel seeds are the same for all. A training
+that the table holds already is not repeated, so an interrupted benchmark goes on where it stopped.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tyro
+from published import publish, this_command
+
+from semanticnn_core.channels import BitErrors
+from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig
+from semanticnn_core.evaluation import sweep
+from semanticnn_core.evaluation.tables import table_path
+from semanticnn_core.systems import SemanticNN, open_checkpoint
+from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
+
+BERS = (*BER_GRID, 0.075, 0.1)
+
+
+@dataclass(frozen=True)
+class Lever:
+    """How a variant differs from ours: settings of the codec, of both stages of its training, and of the receiver."""
+
+    codec: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    hard: bool = False
+    """Whether the receiver takes corrected bits at face value, as behind any error-correcting code."""
+
+
+CLEAN = {"ber": (1e-9, 1e-9)}
+BARE = {"code_channels": 24, "parity": 0.0}
+LEVERS = {
+    "ours": Lever(),
+    "no parity": Lever(BARE),
+    "no parity, two centers": Lever(BARE | {"code_channels": 48, "centers": 2}),
+    "two centers": Lever({"code_channels": 28, "centers": 2}),
+    "more parity": Lever({"code_channels": 12, "parity": 0.5}),
+    "less parity": Lever({"code_channels": 16, "parity": 1 / 3}),
+    "the paper's decoder": Lever({"decoder": "transposed", "decoder_widths": (64, 96, 64)}),
+    "last weights": Lever(training={"average": 0.0}),
+    "no distillation": Lever(training={"distill": 0.0}),
+    "no occupancy loss": Lever(training={"alpha": 0.0}),
+    "hard correction": Lever({"code_channels": 13, "parity": 11 / 24}, CLEAN, hard=True),
+}
+
+
+@dataclass(frozen=True)
+class Levers:
+    """Train and measure variants; about twenty minutes a training on one core."""
+
+    checkpoint: str = "mobilenet_v2-scene_digits"
+    """Whose task network the codecs are for."""
+    variants: tuple[str, ...] = tuple(LEVERS)
+    """Which of the levers."""
+    train_seeds: tuple[int, ...] = (0, 1, 2)
+    """Training seeds."""
+    images: int = 8000
+    """Training images."""
+    epochs: tuple[int, int] = (1, 6)
+    """Epochs of stage 1 and stage 2."""
+    test_images: int = 2000
+    """Test images."""
+    flip: bool = False
+    """Mirror half of the training images; right for photographs, wrong for digits."""
+    out: Path | None = None
+    """The table; data/results/DATASET-levers.csv when left out."""
+
+    def __call__(self) -> None:
+        checkpoint, data = open_checkpoint(self.checkpoint)
+        data = replace(data, train=data.train.take(self.images), test=data.test.take(self.test_images))
+        path = self.out or table_path(data.name, "levers")
+        for seed in self.train_seeds:
+            for name in self.variants:
+                table = pd.read_csv(path) if path.exists() else pd.DataFrame({"variant": [], "train_seed": []})
+                if ((table["variant"] == name) & (table["train_seed"] == seed)).any():
+                    continue
+                rows = self._measured(name, checkpoint.model, data, seed)
+                table = pd.read_csv(path) if path.exists() else table  # another process may have written since
+                publish(path, pd.concat([table, rows], ignore_index=True))
+                print(f"{name}, seed {seed}:", rows.groupby("ber")["accuracy"].mean().round(4).to_dict(), flush=True)
+
+    def _measured(self, name, model, data, seed) -> pd.DataFrame:
+        lever = LEVERS[name]
+        config = CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+        codec = new_codec(model, data, replace(config, **lever.codec), seed)
+        common = {"batch_size": 32, "seed": seed, "flip": self.flip} | lever.training
+        pretrain_denoising(codec, model.device_part, data, CodecTrainConfig(epochs=self.epochs[0], **common))
+        finetune_semantic(codec, model, data, CodecTrainConfig(epochs=self.epochs[1], **common))
+        if lever.hard:
+            codec.quantizer.dequantizer = "plain"
+        table = sweep([SemanticNN(model.folded(), codec)], data.test, [BitErrors(ber) for ber in BERS])
+        columns = ["bytes", "ber", "seed", "accuracy", "agreement", "feature_mse"]
+        return table[columns].assign(variant=name, train_seed=seed, command=this_command())
+
+
+if __name__ == "__main__":
+    tyro.cli(Levers)()
