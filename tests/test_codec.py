@@ -188,6 +188,14 @@ def test_parity_undoes_errors_and_losses(slice):
     assert torch.allclose(codec.decompress(Arrival(payload, lost, 1e-4), x.shape[1:], slice), clean)
 
 
+def test_with_parity_a_receiver_that_knows_no_rate_finds_it_out():
+    codec = SemanticCodec(CodecConfig(decoder_widths=(8, 8))).eval()
+    x = torch.rand(8, 32, 32, 32)
+    arrival = BinarySymmetric(0.045, 3)(codec.compress(x))
+    clean = codec.decompress(perfect(codec.compress(x)), x.shape[1:])
+    assert torch.allclose(codec.decompress(Arrival(arrival.payload), x.shape[1:]), clean)
+
+
 def test_a_decoder_is_told_the_errors_that_are_left():
     class Told(Latent):
         def forward(self, latent: Tensor, spread: Tensor, ber: Tensor, height: int, width: int) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from semanticnn_core.channels.base import ASSUMED_BER
 from semanticnn_core.codec.belief import CERTAIN, Beliefs, beliefs
 from semanticnn_core.codec.parity import DEGREES, ParityCode, parity_code
 from semanticnn_core.codec.payload import unpack
@@ -103,6 +104,16 @@ def test_lost_bytes_are_recovered():
     llr = heard(bits, 1e-6)
     llr[:, 300:940] = 0  # 80 bytes in a row
     assert torch.equal(beliefs(CODE)(llr) < 0, bits)
+
+
+@pytest.mark.parametrize("ber", [0.003, 0.02, 0.05, 0.1])
+def test_violated_checks_tell_the_error_rate(ber):
+    bits = words_of(CODE, some_bytes(40, 224))
+    llr, known = heard(bits, ber), torch.ones_like(bits)
+    known[20:, 100:500] = False
+    rate = beliefs(CODE).error_rate(llr < 0, known)
+    assert rate[:20].mean() == pytest.approx(ber, rel=0.1) and rate[20:].mean() == pytest.approx(ber, rel=0.25)
+    assert beliefs(CODE).error_rate(llr < 0, known & False).tolist() == pytest.approx([ASSUMED_BER] * 40)
 
 
 def test_where_nothing_arrived_nothing_is_believed():

@@ -5,11 +5,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from semanticnn_core.channels.base import ASSUMED_BER
 from semanticnn_core.codec.parity import ParityCode
 
 CERTAIN = 20.0
 """The largest log-likelihood ratio; what a bit of a message that satisfies all checks is given."""
 ITERATIONS = 40
+FEWEST_CHECKS = 100
+"""How many checks an estimate of the bit error rate is made of at least."""
 
 
 class Beliefs:
@@ -52,6 +55,23 @@ class Beliefs:
                 belief[bits] += told[edges].sum(1)
         result[at] = belief.T.clamp(-CERTAIN, CERTAIN).to(llr.dtype)
         return result
+
+    def error_rate(self, ones: Tensor, known: Tensor) -> Tensor:
+        """Return the bit error rate, (B,), that explains how many checks the received bits violate.
+
+        ones, known: bool (B, bits), what was received, and of which bits something was; 0.01 where too few are.
+        A check of d bits is violated with chance (1 − (1 − 2p)^d) / 2.
+        """
+        whole = self._filled(known.T[self.bit], True).all(1)  # (checks, B)
+        violated = (self._filled(ones.T[self.bit], False).sum(1) % 2 == 1) & whole
+        share = violated.sum(0) / whole.sum(0).clamp_min(1)
+        degree = torch.bincount(self.check).float()[:, None]
+        low, high = torch.full_like(share, 1e-4), torch.full_like(share, 0.5)
+        for _ in range(20):
+            middle = (low + high) / 2
+            chance = ((1 - (1 - 2 * middle) ** degree) / 2 * whole).sum(0) / whole.sum(0).clamp_min(1)
+            low, high = torch.where(chance < share, middle, low), torch.where(chance < share, high, middle)
+        return torch.where(whole.sum(0) >= FEWEST_CHECKS, low, ASSUMED_BER)
 
     def _violated(self, belief: Tensor) -> Tensor:
         """Return which checks the likelier bits violate, bool (checks, B)."""

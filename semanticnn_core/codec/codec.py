@@ -115,11 +115,7 @@ class SemanticCodec(nn.Module):
             )
         head, pixels, channels = windows.head_bytes, windows.rows * windows.columns, self.config.code_channels
         came = arrival.payload.used if arrival.present is None else arrival.present & arrival.payload.used
-        bits = pixels * channels * self.quantizer.bits
-        arrived = unpack(data[:, head:], 1, 8 * (expected - head)).bool()
-        odds = _log_odds(arrival.estimated_ber, self.quantizer.levels).reshape(-1, 1)
-        llr = torch.where(arrived, -odds, odds) * came[:, head:].repeat_interleave(8, 1)
-        llr = _believed(torch.cat([llr[:, :bits], llr[:, 8 * payload_bytes(bits, 1) :]], 1), bits, self._parity(bits))
+        llr = self._heard(arrival, came, head, pixels * channels * self.quantizer.bits)
         both = torch.cat(self.quantizer.dequantize(llr.view(-1, pixels, channels, self.quantizer.bits)), 2)
         if slice.progressive:
             known = (llr != 0).view(-1, pixels, channels * self.quantizer.bits).all(2)
@@ -130,6 +126,18 @@ class SemanticCodec(nn.Module):
         both = _channels_first(both.unflatten(1, (windows.rows, windows.columns)))
         latent, spread = windows.pad(both, windows.corner(number)).chunk(2, 1)
         return self.decoder(latent, spread, _left(llr), *feature_shape[1:])
+
+    def _heard(self, arrival: Arrival, came: Tensor, head: int, bits: int) -> Tensor:
+        """Return what is believed of the symbols' bits behind a head of so many bytes, (B, bits)."""
+        data, parity = arrival.payload.data[:, head:], self._parity(bits)
+        ones, known = unpack(data, 1, 8 * data.shape[1]).bool(), came[:, head:].repeat_interleave(8, 1)
+        ones, known = (torch.cat([each[:, :bits], each[:, 8 * payload_bytes(bits, 1) :]], 1) for each in (ones, known))
+        ber = arrival.estimated_ber
+        if arrival.ber is None and parity is not None:
+            ones_known = _filled(ones, bits, parity), _filled(known, bits, parity, True)
+            ber = beliefs(parity, data.device).error_rate(*ones_known)
+        odds = _log_odds(ber, self.quantizer.levels).reshape(-1, 1)
+        return _believed(torch.where(ones, -odds, odds) * known, bits, parity)
 
     def best_window(self, index: Tensor, slice: Slice) -> Tensor | None:
         """Return the number of the window to send, (B,), for indices (B, K, H, W); None where there is no choice."""
@@ -215,8 +223,13 @@ def _believed(llr: Tensor, bits: int, parity: ParityCode | None) -> Tensor:
     """Return what is believed of the symbols' bits, (B, bits), from what the link alone says of them and of parity."""
     if parity is None:
         return llr
-    known = llr.new_full((len(llr), 32 * parity.words - bits), CERTAIN)  # zeros that fill the last word
-    return beliefs(parity, llr.device)(torch.cat([llr[:, :bits], known, llr[:, bits:]], 1))[:, :bits]
+    return beliefs(parity, llr.device)(_filled(llr, bits, parity, CERTAIN))[:, :bits]
+
+
+def _filled(values: Tensor, bits: int, parity: ParityCode, filling: float = 0) -> Tensor:
+    """Put what the zeros count for that fill the last word between values of symbols' and of parity's bits."""
+    zeros = values.new_full((len(values), 32 * parity.words - bits), filling)
+    return torch.cat([values[:, :bits], zeros, values[:, bits:]], 1)
 
 
 def _left(llr: Tensor) -> Tensor:
