@@ -1,6 +1,6 @@
 """Belief propagation: what parity says of every bit, in log-likelihood ratios."""
 
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from semanticnn_core.codec.parity import ParityCode
 CERTAIN = 20.0
 """The largest log-likelihood ratio; what a bit of a message that satisfies all checks is given."""
 ITERATIONS = 40
+PATIENCE = 12
+"""Iterations without fewer violated checks after which a message is given up: its beliefs get no better."""
 FEWEST_CHECKS = 100
 """How many checks an estimate of the bit error rate is made of at least."""
 
@@ -23,12 +25,13 @@ class Beliefs:
 
     def __init__(self, code: ParityCode, device: torch.device | str = "cpu") -> None:
         self.bit, self.check = (each.to(device) for each in code.checks)
-        self.checks = 32 * code.rows
-        edges, degree = len(self.bit), torch.bincount(self.check)
-        place = torch.arange(edges, device=device) - (degree.cumsum(0) - degree)[self.check]
-        self.table = self.bit.new_full((self.checks, int(degree.max())), edges)  # the edges of each check, filled up
-        self.table[self.check, place] = torch.arange(edges, device=device)
-        self.back = self.check * self.table.shape[1] + place  # where an edge stands in the table
+        self.checks, edges = 32 * code.rows, len(self.bit)
+        self.degree = torch.bincount(self.check)
+        place = torch.arange(edges, device=device) - (self.degree.cumsum(0) - self.degree)[self.check]
+        table = self.bit.new_full((int(self.degree.max()), self.checks), edges)  # each check's edges, filled up
+        table[place, self.check] = torch.arange(edges, device=device)
+        self.columns = list(table)
+        self.back = place * self.checks + self.check  # where an edge stands in the table
         of_bit, degree = self.bit.argsort(stable=True), torch.bincount(self.bit)
         first = degree.cumsum(0) - degree
         self.bits = []  # of each degree, with their edges, (n, degree)
@@ -42,18 +45,25 @@ class Beliefs:
         result, channel = llr.clone(), llr.T.float().contiguous().clamp(-CERTAIN, CERTAIN)  # (bits, B) from here on
         at, belief = torch.arange(len(llr), device=llr.device), channel
         told = belief.new_zeros(len(self.bit), len(llr))  # by the checks, edge by edge
+        fewest, tries = at.new_full((len(llr),), self.checks + 1), torch.zeros_like(at)
         for iteration in range(iterations + 1):
-            solved = ~self._violated(belief).any(0) & (belief != 0).all(0)
-            if solved.any():
-                result[at[solved]] = torch.where(belief[:, solved] < 0, -CERTAIN, CERTAIN).T.to(llr.dtype)
-                at, channel, belief, told = (each[..., ~solved] for each in (at, channel, belief, told))
-            if not len(at) or iteration == iterations:
+            violated = self._violated(belief < 0).sum(0)
+            solved = (violated == 0) & (belief != 0).all(0)
+            tries = torch.where(violated < fewest, 0, tries + 1)
+            fewest = torch.minimum(fewest, violated)
+            done = solved | (tries > PATIENCE) | (iteration == iterations)
+            if done.any():
+                certain = torch.where(belief < 0, -CERTAIN, CERTAIN)
+                final = torch.where(solved, certain, belief.clamp(-CERTAIN, CERTAIN))[:, done]
+                result[at[done]] = final.T.to(llr.dtype)
+                kept = (each[..., ~done] for each in (at, channel, belief, told, fewest, tries))
+                at, channel, belief, told, fewest, tries = kept
+            if not len(at):
                 break
-            told = self._from_checks(belief[self.bit] - told)
+            told = self._from_checks(belief.index_select(0, self.bit) - told)
             belief = channel.clone()
             for bits, edges in self.bits:
-                belief[bits] += told[edges].sum(1)
-        result[at] = belief.T.clamp(-CERTAIN, CERTAIN).to(llr.dtype)
+                belief[bits] += told.index_select(0, edges.flatten()).unflatten(0, edges.shape).sum(1)
         return result
 
     def error_rate(self, ones: Tensor, known: Tensor) -> Tensor:
@@ -62,10 +72,10 @@ class Beliefs:
         ones, known: bool (B, bits), what was received, and of which bits something was; 0.01 where too few are.
         A check of d bits is violated with chance (1 − (1 − 2p)^d) / 2.
         """
-        whole = self._filled(known.T[self.bit], True).all(1)  # (checks, B)
-        violated = (self._filled(ones.T[self.bit], False).sum(1) % 2 == 1) & whole
+        whole = ~self._any(~known.T)  # (checks, B)
+        violated = self._violated(ones.T) & whole
         share = violated.sum(0) / whole.sum(0).clamp_min(1)
-        degree = torch.bincount(self.check).float()[:, None]
+        degree = self.degree.float()[:, None]
         low, high = torch.full_like(share, 1e-4), torch.full_like(share, 0.5)
         for _ in range(20):
             middle = (low + high) / 2
@@ -73,23 +83,28 @@ class Beliefs:
             low, high = torch.where(chance < share, middle, low), torch.where(chance < share, high, middle)
         return torch.where(whole.sum(0) >= FEWEST_CHECKS, low, ASSUMED_BER)
 
-    def _violated(self, belief: Tensor) -> Tensor:
-        """Return which checks the likelier bits violate, bool (checks, B)."""
-        return self._filled((belief < 0)[self.bit], False).sum(1) % 2 == 1
+    def _violated(self, ones: Tensor) -> Tensor:
+        """Return which checks the bits violate, bool (checks, B), of bool (bits, B)."""
+        return reduce(torch.bitwise_xor, self._by_place(ones.index_select(0, self.bit), False))
+
+    def _any(self, bits: Tensor) -> Tensor:
+        """Return which checks have such a bit, bool (checks, B), of bool (bits, B)."""
+        return reduce(torch.bitwise_or, self._by_place(bits.index_select(0, self.bit), False))
 
     def _from_checks(self, told: Tensor) -> Tensor:
         """Return what each check tells each bit, of what the others told it: 2·atanh Π tanh(llr / 2), (E, B)."""
-        halves = self._filled(torch.tanh(told.clamp(-CERTAIN, CERTAIN) / 2), 1.0)  # (checks, degree, B)
-        sizes = halves.abs().clamp(1e-7, 1 - 1e-7).log()
-        signs = torch.where(halves < 0, -1.0, 1.0)
-        others = (sizes.sum(1, keepdim=True) - sizes).exp().clamp_max(1 - 1e-7)
-        others = torch.where(others < 2e-7, 0.0, others)  # of what did not arrive nothing follows
-        answer = signs.prod(1, keepdim=True) * signs * 2 * torch.atanh(others)
-        return answer.flatten(0, 1)[self.back]
+        halves = self._by_place(torch.copysign(1 - 2 * torch.sigmoid(-told.abs()), told), 1.0)  # as exact either way
+        before, after = [torch.ones_like(halves[0])], [torch.ones_like(halves[0])]
+        for one, other in zip(halves[:-1], halves[:0:-1], strict=True):
+            before.append(before[-1] * one)
+            after.append(after[-1] * other)
+        others = torch.cat([one * other for one, other in zip(before, after[::-1], strict=True)])
+        return 2 * torch.atanh(others.clamp(1e-7 - 1, 1 - 1e-7)).index_select(0, self.back)
 
-    def _filled(self, edges: Tensor, value: float | bool) -> Tensor:
-        """Return the values of edges (E, B) by check, (checks, degree, B), filled up."""
-        return torch.cat([edges, edges.new_full((1, edges.shape[1]), value)])[self.table]
+    def _by_place(self, edges: Tensor, filling: float | bool) -> list[Tensor]:
+        """Return the values of edges (E, B) check by check: those of all first edges (checks, B), all second, …"""
+        filled = torch.cat([edges, edges.new_full((1, edges.shape[1]), filling)])
+        return [filled.index_select(0, column) for column in self.columns]
 
 
 @lru_cache(maxsize=64)
