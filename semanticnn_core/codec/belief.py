@@ -47,8 +47,9 @@ class Beliefs:
         told = belief.new_zeros(len(self.bit), len(llr))  # by the checks, edge by edge
         fewest, tries = at.new_full((len(llr),), self.checks + 1), torch.zeros_like(at)
         for iteration in range(iterations + 1):
-            violated = self._violated(belief < 0).sum(0)
-            solved = (violated == 0) & (belief != 0).all(0)
+            violated, unsure = self._violated(belief < 0), belief == 0
+            violated = (violated | self._any(unsure) if unsure.any() else violated).sum(0)
+            solved = violated == 0
             tries = torch.where(violated < fewest, 0, tries + 1)
             fewest = torch.minimum(fewest, violated)
             done = solved | (tries > PATIENCE) | (iteration == iterations)
