@@ -213,7 +213,7 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
         assert torch.equal(value, second.model.state_dict()[name]), "the task network is published as it was"
     assert (second.codec.config.centers, second.codec.config.decoder_widths) == (4, (8, 8))
     own = second.about["systems"]["semanticnn"]
-    assert own["training"]["stage1"]["epochs"] == 1 and own["results"]["payload_bytes"] == 16
+    assert own["training"]["stage1"]["epochs"] == 1 and own["results"]["payload_bytes"] == 28
     readme = (made / "README.md").read_text()
     assert f"semanticnn {command}" in readme and "semanticnn train-base" in readme
 
@@ -225,10 +225,10 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert second.codec.importance.any(), "the table of importance was fitted"
     semanticnn("evaluate --checkpoint made --json --seeds 1 --slice-ratio 0.3 --window importance", monkeypatch)
     results = json.loads(capsys.readouterr().out)["results"]
-    assert {(row["window"], row["bytes"]) for row in results} == {("importance", 6)}
+    assert {(row["window"], row["bytes"]) for row in results} == {("importance", 10)}
     semanticnn("evaluate --checkpoint made --seeds 1", monkeypatch)
     out = capsys.readouterr().out
-    assert "uncompressed:" in out and "of 8 test images" in out and "16 B sent" in out
+    assert "uncompressed:" in out and "of 8 test images" in out and "28 B sent" in out
     measuring = "evaluate --checkpoint made --seeds 2 --ber 0.01 --out table.csv --name ours"
     semanticnn(f"{measuring} --data_root .", monkeypatch)
     table = pd.read_csv("table.csv")

@@ -144,7 +144,7 @@ def test_each_sample_is_dequantised_at_its_own_error_rate():
     made = quantizer()
     index, rates = torch.randint(8, (3, 10)), torch.tensor([1e-6, 0.01, 0.3], dtype=torch.float64)
     odds = ((1 - rates) / rates).log()[:, None, None]
-    values = made.dequantize(torch.where(bits_of(made, index), -odds, odds))
+    values, _ = made.dequantize(torch.where(bits_of(made, index), -odds, odds))
     for row, rate in enumerate(rates):
         assert torch.allclose(values[row], made.values(rate)[0][index[row]])
 
@@ -152,7 +152,10 @@ def test_each_sample_is_dequantised_at_its_own_error_rate():
 @pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
 def test_a_symbol_of_which_nothing_is_known_is_worth_the_mean(dequantizer):
     made = quantizer(8, dequantizer)
-    assert torch.allclose(made.dequantize(torch.zeros(1, 5, 3, dtype=torch.float64)), made.prior @ made.levels)
+    values, spread = made.dequantize(torch.zeros(1, 5, 3, dtype=torch.float64))
+    assert torch.allclose(values, made.prior @ made.levels)
+    if dequantizer == "posterior":
+        assert torch.allclose(spread, (made.prior @ (made.levels - values[0, 0]) ** 2).sqrt())
 
 
 def test_a_bit_that_is_surer_than_its_neighbour_counts_for_more():
@@ -167,7 +170,7 @@ def test_a_bit_that_is_surer_than_its_neighbour_counts_for_more():
             for p, word in zip(made.prior.tolist(), made.code.tolist(), strict=True)
         ]
         expected.append(sum(j * level for j, level in zip(joint, made.levels.tolist(), strict=True)) / sum(joint))
-    assert torch.allclose(made.dequantize(llr)[0], torch.tensor(expected, dtype=torch.float64))
+    assert torch.allclose(made.dequantize(llr)[0][0], torch.tensor(expected, dtype=torch.float64))
 
 
 @settings(max_examples=60, deadline=None)
@@ -184,7 +187,7 @@ def test_expected_distortion_is_what_the_channel_does(dequantizer, ber):
     made = quantizer(8, dequantizer)
     index = torch.multinomial(made.prior, 200_000, replacement=True, generator=torch.Generator().manual_seed(1))[None]
     wrong = arrived(made, ber, index)
-    error = (made.levels[index] - made.worth(wrong).gather(-1, index[..., None])[..., 0]).detach() ** 2
+    error = (made.levels[index] - made.worth(wrong)[0].gather(-1, index[..., None])[..., 0]).detach() ** 2
     gap = (error.mean() - made.expected_distortion(ber)[0].detach()).abs()
     assert float(gap) <= 3 * float(error.std()) / math.sqrt(error.numel())
 
@@ -201,7 +204,7 @@ def test_forward_values_are_received_values(dequantizer):
     made = quantizer(8, dequantizer)
     rates = torch.tensor([0.0, 0.02, 0.2], dtype=torch.float64)
     x = torch.randn(3, 4, 25, dtype=torch.float64)
-    received, index, occupancy = made(x, arrived(made, rates, x))
+    received, _, index, occupancy = made(x, arrived(made, rates, x))
     assert torch.equal(index, made.assign(x)) and received.shape == x.shape
     assert torch.equal(occupancy, made.soft_occupancy(x))
     table = made.values(rates).detach()
@@ -217,7 +220,7 @@ def test_backward_is_the_gradient_of_the_soft_assignment(dequantizer):
     x = torch.randn(3, 40, dtype=torch.float64, requires_grad=True)
     rates = torch.tensor([1e-3, 0.02, 0.2], dtype=torch.float64)
     weight, wrong = torch.randn(3, 40, dtype=torch.float64), arrived(made, rates, x)
-    received, _, _ = made(x, wrong)
+    received, *_ = made(x, wrong)
     got = torch.autograd.grad((received * weight).sum(), (x, made.centers))
 
     code = made.code.tolist()
@@ -255,7 +258,7 @@ def test_backward_is_the_gradient_of_the_soft_assignment(dequantizer):
 def test_every_center_learns_through_the_channel():
     made = quantizer().train()
     x = torch.randn(4, 200, dtype=torch.float64, requires_grad=True)
-    received, _, _ = made(x, arrived(made, 0.01, x))
+    received, *_ = made(x, arrived(made, 0.01, x))
     ((received - x.detach()) ** 2).mean().backward()
     assert (made.centers.grad != 0).all() and (x.grad != 0).float().mean() > 0.99
 
@@ -267,7 +270,7 @@ def test_descending_the_gradient_moves_centers_to_where_they_are_needed():
     optimizer = torch.optim.Adam([made.centers], 0.05)
     errors = []
     for seed in range(60):
-        received, _, _ = made(x, arrived(made, 0.01, x, seed))
+        received, *_ = made(x, arrived(made, 0.01, x, seed))
         error = ((received - x) ** 2).mean()
         optimizer.zero_grad()
         error.backward()

@@ -130,7 +130,7 @@ def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, fir
     emulator = Emulator(build(shared, toolchain, core), core)
     assert torch.equal(emulator.run(images), firmware.payload(images))
     kept = sum(memory_map(firmware)["ram"].values())
-    assert kept <= emulator.ram_bytes <= kept + 32, "what is kept is documented, but for a few counters"
+    assert kept <= emulator.ram_bytes <= kept + 48, "what is kept is documented, but for a few counters"
     assert 0 < emulator.stack_bytes(images[0]) < 512
     unwanted = ("malloc", "free", "calloc", "realloc", "sbrk", "__aeabi_f", "__aeabi_d", "__aeabi_i2", "__aeabi_ui2")
     assert [name for name in emulator.symbols if name.startswith(unwanted)] == [], "no heap, no floating point"
@@ -285,7 +285,7 @@ int main(void)
 
 @pytest.mark.parametrize(
     ("name", "leaving"),
-    [("mobilenet", {7: 24, 15: 24, 23: 24, 31: 24}), ("odd code, adaptive", {36: 12})],
+    [("mobilenet", {7: 16, 15: 16, 23: 16, 31: 16, 32: 44}), ("odd code, adaptive", {36: 20})],
 )
 @pytest.mark.slow
 def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_path):
@@ -296,4 +296,4 @@ def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_p
     answer = run_tool([str(program)], given=rows_first(image)).stdout
     payload, counts = answer[: firmware.payload_bytes], list(answer[firmware.payload_bytes :])
     assert payload == firmware.payload(image).numpy().tobytes()
-    assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as they are known"
+    assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as they are known, parity last"
