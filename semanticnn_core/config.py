@@ -156,7 +156,7 @@ class CodecConfig(Settings):
     """Channels of the feature at the split."""
     feature_range: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.0, 6.0)
     """Smallest and largest value the feature can take; ReLU6 gives 0 6, ReLU gives 0 inf."""
-    code_channels: int = setting(14, 1, 1024)
+    code_channels: int = setting(24, 1, 1024)
     """Channels of the latent that is quantised; the paper has 16."""
     kernel: int = setting(4, 1, 16)
     """Kernel of the encoder's one convolution."""
@@ -172,8 +172,8 @@ class CodecConfig(Settings):
     """Which code word goes to which centre."""
     dequantizer: Dequantizer = "posterior"
     """What a received symbol becomes: its posterior mean at the estimated BER, or plainly its centre."""
-    parity: float = setting(0.4167, 0, 0.9)
-    """Share of the bytes sent that is parity, by which the edge corrects the rest; 0 is the paper's scheme."""
+    parity: float = setting(0.0, 0, 0.9)
+    """Share of the bytes sent that is parity, by which the edge corrects the rest; 5/12 corrects 5 % bit errors."""
 
     def check_together(self) -> None:
         for name in ("stride", "centers"):
@@ -261,7 +261,9 @@ class CodecTrainConfig(TrainConfig):
     ber: tuple[float, float] = setting((1e-4, 5e-2), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each sample."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
-    """Smallest and largest slice ratio met in training; half of the batches have the largest."""
+    """Smallest and largest slice ratio met in training."""
+    sliced: float = setting(0.5, 0, 1)
+    """Share of the batches whose slice ratio is drawn; the others have the largest."""
     window: Literal["center", "anywhere"] = "center"
     """Where the windows of slice ratios below 1 lie: in the middle, or, for half of the samples, at random."""
     sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)

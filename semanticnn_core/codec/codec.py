@@ -184,13 +184,15 @@ class SemanticCodec(nn.Module):
     def calibrate(self, features: Tensor) -> None:
         """Fit the encoder's start to a batch of features (B, C, H, W), before training.
 
-        The convolution's outputs become centred with standard deviation 2, where GDN bends: latents are then
+        The convolution begins as the Karhunen–Loève transform of what it sees, the strongest component first. Its
+        outputs become centred with standard deviation 2, where GDN bends: latents are then
         bounded, and cannot outgrow the centres (beyond the outermost, soft assignment has no gradient). The
         constant scale brings latents to standard deviation 1, and the centres to their quantiles.
         """
         self.windows(features.shape[1:])
         encoder = self.encoder
         encoder.scale.fill_(1.0)
+        encoder.start(features)
         before = encoder.conv(encoder.padded(features))
         gain = 2 / before.std((0, 2, 3)).clamp_min(1e-6)
         encoder.conv.weight.mul_(gain[:, None, None, None])

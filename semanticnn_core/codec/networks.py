@@ -25,6 +25,15 @@ class Encoder(nn.Module):
         """Return the latent (B, K, ⌈H / stride⌉, ⌈W / stride⌉) of a feature (B, C, H, W)."""
         return self.prelu(self.gdn(self.conv(self.padded(feature)))) * self.scale
 
+    @torch.no_grad()
+    def start(self, features: Tensor) -> None:
+        """Make the convolution the Karhunen–Loève transform of features' patches, as far as there are components."""
+        patches = F.unfold(self.padded(features), self.conv.kernel_size, stride=self.stride)  # (B, C·k·k, places)
+        patches = patches.transpose(1, 2).flatten(0, 1)
+        count = min(len(self.conv.weight), *patches.shape)
+        _, _, components = torch.pca_lowrank(patches, count, niter=4)
+        self.conv.weight[:count] = components.T.reshape(count, *self.conv.weight.shape[1:])
+
     def padded(self, feature: Tensor) -> Tensor:
         """Add the zeros that bring height and width to whole strides and hold the kernel's overlap."""
         height, width = feature.shape[-2:]

@@ -52,6 +52,9 @@ class Train(Settings):
     """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
     finetune: bool = False
     """Start from the checkpoint's own codec and run stage 2 alone; the codec options are then the checkpoint's."""
+    encoder: str | None = None
+    """Start from the encoder and centres of another checkpoint's codec; stage 1 then trains the decoder alone. Of the
+    codec options, those of the decoder and of parity count."""
     out: Path | None = None
     """Checkpoint folder to write; runs/checkpoints/CHECKPOINT when left out."""
     resume: bool = False
@@ -66,6 +69,8 @@ class Train(Settings):
     def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
+        if self.finetune and self.encoder:
+            raise ValueError("finetune goes on with the checkpoint's own codec; leave out either finetune or encoder")
         if 1 in self.slices:
             raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
@@ -76,28 +81,42 @@ class Train(Settings):
         base, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
         data = data.take(self.limit)
         out = checkpoint_folder(self.out or Path("runs/checkpoints") / base.name, "train", self.system)
-        start = base.system(self.system) if self.finetune else None
+        source = self._source(base)
+        config = self._config(base, source)
         facts = {"data": surveyed(data)}
         if is_main_process():
-            print(self._costs(base), file=sys.stderr, flush=True)
-        codec = self._trained(base, start, data, out, facts)
+            print(self._costs(base, config), file=sys.stderr, flush=True)
+        codec = self._trained(base, source and source.system(self.system), config, data, out, facts)
         if is_main_process():
-            self._publish(base, data, codec, out)
+            self._publish(base, source, data, codec, out)
 
-    def _config(self, base: "Checkpoint") -> CodecConfig:
+    def _source(self, base: "Checkpoint") -> "Checkpoint | None":
+        """Return the checkpoint whose codec is where the training starts."""
+        from semanticnn_core.systems.checkpoints import load_checkpoint
+
+        return load_checkpoint(self.encoder, self.data_root) if self.encoder else base if self.finetune else None
+
+    def _config(self, base: "Checkpoint", source: "Checkpoint | None") -> CodecConfig:
         """Return the settings of the codec, fitted to the network's feature."""
-        if self.finetune:
-            return base.system(self.system).config
         model = base.model
-        return replace(self.codec, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+        own = source.system(self.system).config if source else self.codec
+        if self.encoder:
+            new = {name: getattr(self.codec, name) for name in ("decoder", "decoder_widths", "dequantizer", "parity")}
+            own = replace(own, **new)
+            if own.feature_channels != model.feature_shape[0]:
+                raise ValueError(
+                    f"the encoder of {self.encoder} is for features of {own.feature_channels} channels, "
+                    f"{self.checkpoint} has {model.feature_shape[0]}; name a codec of the same kind of network"
+                )
+        return replace(own, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
 
-    def _costs(self, base: "Checkpoint") -> str:
+    def _costs(self, base: "Checkpoint", config: CodecConfig) -> str:
         """Say what a device will need, or why none can run this codec."""
         from semanticnn_core.stm32.project import expected_costs
         from semanticnn_core.stm32.quantize import ExportError
 
         try:
-            costs = expected_costs(base.model, self._config(base))
+            costs = expected_costs(base.model, config)
         except ExportError as error:
             return f"no firmware can be made of this codec: {error}"
         return "on a device: {payload_bytes:,} bytes an image, {ram_bytes:,} of RAM, {flash_bytes:,} of tables".format(
@@ -105,28 +124,41 @@ class Train(Settings):
         )
 
     def _trained(
-        self, base: "Checkpoint", codec: "SemanticCodec | None", data: "ImageDataset", out: Path, facts: dict[str, str]
+        self,
+        base: "Checkpoint",
+        start: "SemanticCodec | None",
+        config: CodecConfig,
+        data: "ImageDataset",
+        out: Path,
+        facts: dict[str, str],
     ) -> "SemanticCodec":
         from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
         from semanticnn_core.training.loop import Run
 
         model = base.model
         run = Run(resume=self.resume, facts=facts, tracker=self.tracker)
-        if codec is not None:
-            codec.train().requires_grad_()
+        if self.finetune:
+            codec = start.train().requires_grad_()
         else:
-            codec = new_codec(model, data, self._config(base), self.stage1.seed)
+            codec = new_codec(model, data, config, self.stage1.seed)
+            device_side = (codec.encoder, codec.quantizer)
+            for part, trained in zip(device_side, (start.encoder, start.quantizer) if start else (), strict=False):
+                part.load_state_dict(trained.state_dict())
+                part.requires_grad_(False)
             if not self.resume:  # or stage 2 could go on from the one of an earlier training
                 shutil.rmtree(state_folder(out, f"{self.system}-stage2"), ignore_errors=True)
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
             pretrain_denoising(codec, model.device_part, data, self.stage1, stage1)
+            codec.requires_grad_()
         name = "finetune" if self.finetune else "stage2"
         finetune_semantic(
             codec, model, data, self.stage2, replace(run, folder=state_folder(out, f"{self.system}-{name}"))
         )
         return codec
 
-    def _publish(self, base: "Checkpoint", data: "ImageDataset", codec: "SemanticCodec", out: Path) -> None:
+    def _publish(
+        self, base: "Checkpoint", source: "Checkpoint | None", data: "ImageDataset", codec: "SemanticCodec", out: Path
+    ) -> None:
         from semanticnn_core.evaluation import byte_counts
         from semanticnn_core.evaluation.doctor import examine
         from semanticnn_core.evaluation.publish import write_readme, write_results
@@ -141,12 +173,12 @@ class Train(Settings):
         check_exportable(codec)
         fit_importance(codec, base.model, data.train)
         table = self._measured(base, data, codec)
-        known = base.about.get("systems", {}).get(self.system, {}) if self.finetune else {}
+        known = source.about.get("systems", {}).get(self.system, {}) if source else {}
         training = dict(known.get("training", {}))
         if self.finetune:
             training["finetune"] = [*training.get("finetune", []), self.stage2.to_dict()]
         else:
-            training |= {"stage1": self.stage1.to_dict(), "stage2": self.stage2.to_dict()}
+            training = {"stage1": self.stage1.to_dict(), "stage2": self.stage2.to_dict()}
         own = {
             "training": training,
             "results": byte_counts(base.model, codec),

@@ -140,7 +140,7 @@ def _conditions(
 ) -> tuple[BinarySymmetric, Slice, Tensor | None]:
     """Draw what a batch meets: a channel, a slice, and where the windows lie.
 
-    Half of the batches have the largest ratio; the sides of the others' windows are drawn evenly.
+    A share of the batches, `sliced`, have windows whose sides are drawn evenly; the others' are the largest.
     """
     draws, count = progress.draws, len(feature)
     channel = BinarySymmetric(random_ber(*config.ber, count, draws), draws)
@@ -150,7 +150,7 @@ def _conditions(
         coin, chance = draws.shared(2).tolist()
         longest = max(windows.height, windows.width)
         sides = range(sliced_length(longest, low), sliced_length(longest, ratio) + 1)
-        ratio = (sides[int(chance * len(sides))] / longest) ** 2 if coin < 0.5 else ratio
+        ratio = (sides[int(chance * len(sides))] / longest) ** 2 if coin < config.sliced else ratio
     if config.window == "center":
         return channel, Slice(ratio), None
     windows = replace(windows, slice=Slice(ratio))
