@@ -1,5 +1,6 @@
 """The command line, called in this process: help, mistakes in one line, JSON, and training from end to end."""
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -213,7 +214,7 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
         assert torch.equal(value, second.model.state_dict()[name]), "the task network is published as it was"
     assert (second.codec.config.centers, second.codec.config.decoder_widths) == (4, (8, 8))
     own = second.about["systems"]["semanticnn"]
-    assert own["training"]["stage1"]["epochs"] == 1 and own["results"]["payload_bytes"] == 28
+    assert own["training"]["stage1"]["epochs"] == 1 and own["results"]["payload_bytes"] == 16
     readme = (made / "README.md").read_text()
     assert f"semanticnn {command}" in readme and "semanticnn train-base" in readme
 
@@ -225,10 +226,10 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert second.codec.importance.any(), "the table of importance was fitted"
     semanticnn("evaluate --checkpoint made --json --seeds 1 --slice-ratio 0.3 --window importance", monkeypatch)
     results = json.loads(capsys.readouterr().out)["results"]
-    assert {(row["window"], row["bytes"]) for row in results} == {("importance", 10)}
+    assert {(row["window"], row["bytes"]) for row in results} == {("importance", 6)}
     semanticnn("evaluate --checkpoint made --seeds 1", monkeypatch)
     out = capsys.readouterr().out
-    assert "uncompressed:" in out and "of 8 test images" in out and "28 B sent" in out
+    assert "uncompressed:" in out and "of 8 test images" in out and "16 B sent" in out
     measuring = "evaluate --checkpoint made --seeds 2 --ber 0.01 --out table.csv --name ours"
     semanticnn(f"{measuring} --data_root .", monkeypatch)
     table = pd.read_csv("table.csv")
@@ -244,6 +245,13 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     own = third.about["systems"]["semanticnn"]
     assert own["commands"] == [f"semanticnn {command}", f"semanticnn {finer}"]
     assert own["training"]["stage1"]["epochs"] == len(own["training"]["finetune"]) == 1
+    other = f"train --checkpoint made --encoder finer --limit 12 {ONE_EPOCH} --codec.decoder-widths 6 6 --out newer"
+    semanticnn(other, monkeypatch)
+    newer = load_checkpoint("newer")
+    assert newer.codec.config == dataclasses.replace(third.codec.config, decoder_widths=(6, 6))
+    assert newer.about["systems"]["semanticnn"]["commands"] == [*own["commands"], f"semanticnn {other}"]
+    capsys.readouterr()
+    assert "leave out either finetune or encoder" in mistake(f"{other} --finetune", capsys)
     moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]
     assert any(moved) and torch.equal(second.codec.quantizer.code, third.codec.quantizer.code)
 

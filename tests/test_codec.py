@@ -163,7 +163,7 @@ def test_any_feature_comes_back_in_its_shape_and_range(stride, overlap, height, 
 
 @pytest.mark.parametrize(("share", "bytes_"), [(0.0, 224), (5 / 12, 384), (0.25, 300), (0.5, 448), (0.001, 228)])
 def test_parity_is_the_share_that_is_set_in_whole_words_and_comes_last(share, bytes_):
-    codec, bare = (SemanticCodec(CodecConfig(parity=each)).eval() for each in (share, 0.0))
+    codec, bare = (SemanticCodec(CodecConfig(code_channels=14, parity=each)).eval() for each in (share, 0.0))
     bare.load_state_dict(codec.state_dict())
     x = torch.rand(2, 32, 32, 32)
     payload = codec.compress(x).data
@@ -189,7 +189,7 @@ def test_parity_undoes_errors_and_losses(slice):
 
 
 def test_with_parity_a_receiver_that_knows_no_rate_finds_it_out():
-    codec = SemanticCodec(CodecConfig(decoder_widths=(8, 8))).eval()
+    codec = SemanticCodec(CodecConfig(code_channels=14, decoder_widths=(8, 8), parity=5 / 12)).eval()
     x = torch.rand(8, 32, 32, 32)
     arrival = BinarySymmetric(0.045, 3)(codec.compress(x))
     clean = codec.decompress(perfect(codec.compress(x)), x.shape[1:])

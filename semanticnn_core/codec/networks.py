@@ -29,10 +29,11 @@ class Encoder(nn.Module):
     def start(self, features: Tensor) -> None:
         """Make the convolution the Karhunen–Loève transform of features' patches, as far as there are components."""
         patches = F.unfold(self.padded(features), self.conv.kernel_size, stride=self.stride)  # (B, C·k·k, places)
-        patches = patches.transpose(1, 2).flatten(0, 1)
+        patches = patches.transpose(1, 2).flatten(0, 1).double().cpu()
         count = min(len(self.conv.weight), *patches.shape)
-        _, _, components = torch.pca_lowrank(patches, count, niter=4)
-        self.conv.weight[:count] = components.T.reshape(count, *self.conv.weight.shape[1:])
+        components = torch.pca_lowrank(patches, count, niter=4)[2].T  # (count, C·k·k)
+        largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+        self.conv.weight[:count] = (components * largest.sign()).view(count, *self.conv.weight.shape[1:])
 
     def padded(self, feature: Tensor) -> Tensor:
         """Add the zeros that bring height and width to whole strides and hold the kernel's overlap."""

@@ -108,9 +108,7 @@ def _edges(words: int, rows: int) -> list[tuple[int, int, int]]:
         for _ in range(TRIES):
             order = sorted(range(rows), key=lambda row: load[row] + random.random())
             places = sorted((row, int(random.random() * WORD)) for row in order[:degree])
-            pairs = [
-                ((a, b), (to - at) % WORD) for i, (b, to) in enumerate(places) for a, at in places[:i]
-            ]
+            pairs = [((a, b), (to - at) % WORD) for i, (b, to) in enumerate(places) for a, at in places[:i]]
             cycles = sum(turn in met.get(rows_, ()) for rows_, turn in pairs)
             if fewest is None or cycles < fewest:
                 chosen, fewest, best = places, cycles, pairs

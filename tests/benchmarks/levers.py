@@ -33,14 +33,11 @@ class Lever:
 
 
 CLEAN = {"ber": (1e-9, 1e-9)}
-BARE = {"code_channels": 24, "parity": 0.0}
 LEVERS = {
     "ours": Lever(),
-    "no parity": Lever(BARE),
-    "no parity, two centers": Lever(BARE | {"code_channels": 48, "centers": 2}),
-    "two centers": Lever({"code_channels": 28, "centers": 2}),
-    "more parity": Lever({"code_channels": 12, "parity": 0.5}),
-    "less parity": Lever({"code_channels": 16, "parity": 1 / 3}),
+    "parity": Lever({"code_channels": 14, "parity": 5 / 12}),
+    "two centers": Lever({"code_channels": 48, "centers": 2}),
+    "eight centers": Lever({"code_channels": 16, "centers": 8}),
     "the paper's decoder": Lever({"decoder": "transposed", "decoder_widths": (64, 96, 64)}),
     "last weights": Lever(training={"average": 0.0}),
     "no distillation": Lever(training={"distill": 0.0}),
