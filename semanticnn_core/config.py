@@ -290,3 +290,14 @@ class CodecTrainConfig(TrainConfig):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be (low, high) with low ≤ high, got {low:g}, {high:g}")
+
+
+@dataclass(frozen=True)
+class Stage(CodecTrainConfig):
+    """A stage as `semanticnn train` runs it: what has proved itself, for as long as the recipe says."""
+
+    epochs: int | None = setting(None, 1, 100_000)
+    """Passes over the training split; the recipe's when left out."""
+    batch_size: int = setting(32, 1, 65_536)
+    ber: tuple[float, float] = setting((1e-3, 1e-1), POSITIVE, 0.5)
+    alpha: float = setting(0.5, 0, 1e6)

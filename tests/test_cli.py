@@ -14,7 +14,8 @@ import torch
 from semanticnn_core import cli
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.commands.shared import this_command
-from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
+from semanticnn_core.commands.train import Train
+from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig, Stage
 from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.systems.checkpoints import save_checkpoint
 from semanticnn_core.tasks.split import SplitModel
@@ -314,3 +315,9 @@ def test_a_new_task_network_takes_codec_and_table_of_the_old_one_away(workplace,
     assert "## semanticnn" in readme and "## other" in readme and f"semanticnn {second}" in readme
     semanticnn(base, monkeypatch)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "base.safetensors", "config.json"]
+
+
+def test_a_recipe_says_how_long_unless_the_stages_do():
+    assert [stage.epochs for stage in Train(recipe="long").stages] == [4, 30]
+    assert [stage.epochs for stage in Train(stage2=Stage(epochs=7, ber=(0.01, 0.02))).stages] == [2, 7]
+    assert Train(stage2=Stage(epochs=7, ber=(0.01, 0.02))).stages[1].ber == (0.01, 0.02)

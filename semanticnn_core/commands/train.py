@@ -4,7 +4,7 @@ import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from semanticnn_core.commands.shared import checkpoint_folder, state_folder, surveyed, this_command
 from semanticnn_core.config import (
@@ -16,6 +16,7 @@ from semanticnn_core.config import (
     CodecTrainConfig,
     Settings,
     Slice,
+    Stage,
     setting,
 )
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MEASURED_BERS = (*BER_GRID, 0.1)
 """Bit error rates of a published table: the grid, and twice its worst rate."""
+RECIPES = {"fast": (1, 3), "standard": (2, 10), "long": (4, 30)}
+"""Epochs of stage 1 and of stage 2."""
 SEEDS = 6
 """Channel seeds of a published table for the whole code; three for slices."""
 
@@ -44,9 +47,11 @@ class Train(Settings):
     """Data set to train on; the one the task network was trained on when left out."""
     codec: CodecConfig = field(default_factory=CodecConfig)
     """What the codec is."""
-    stage1: CodecTrainConfig = field(default_factory=lambda: CodecTrainConfig(epochs=3))
+    recipe: Literal["fast", "standard", "long"] = "standard"
+    """How long to train where the stages do not say it: on SceneDigits and one core 12, 40 or 110 minutes."""
+    stage1: Stage = field(default_factory=Stage)
     """Settings of stage 1, the denoising autoencoder."""
-    stage2: CodecTrainConfig = field(default_factory=lambda: CodecTrainConfig(epochs=10))
+    stage2: Stage = field(default_factory=Stage)
     """Settings of stage 2, task-oriented."""
     slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), POSITIVE, 1)
     """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
@@ -110,6 +115,12 @@ class Train(Settings):
                 )
         return replace(own, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
 
+    @property
+    def stages(self) -> list[CodecTrainConfig]:
+        """The settings of both stages, with the recipe's epochs where nothing else is said."""
+        stages = zip((self.stage1, self.stage2), RECIPES[self.recipe], strict=True)
+        return [replace(stage, epochs=stage.epochs or epochs) for stage, epochs in stages]
+
     def _costs(self, base: "Checkpoint", config: CodecConfig) -> str:
         """Say what a device will need, or why none can run this codec."""
         from semanticnn_core.stm32.project import expected_costs
@@ -135,12 +146,12 @@ class Train(Settings):
         from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
         from semanticnn_core.training.loop import Run
 
-        model = base.model
+        (first, second), model = self.stages, base.model
         run = Run(resume=self.resume, facts=facts, tracker=self.tracker)
         if self.finetune:
             codec = start.train().requires_grad_()
         else:
-            codec = new_codec(model, data, config, self.stage1.seed)
+            codec = new_codec(model, data, config, first.seed)
             device_side = (codec.encoder, codec.quantizer)
             for part, trained in zip(device_side, (start.encoder, start.quantizer) if start else (), strict=False):
                 part.load_state_dict(trained.state_dict())
@@ -148,12 +159,10 @@ class Train(Settings):
             if not self.resume:  # or stage 2 could go on from the one of an earlier training
                 shutil.rmtree(state_folder(out, f"{self.system}-stage2"), ignore_errors=True)
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
-            pretrain_denoising(codec, model.device_part, data, self.stage1, stage1)
+            pretrain_denoising(codec, model.device_part, data, first, stage1)
             codec.requires_grad_()
         name = "finetune" if self.finetune else "stage2"
-        finetune_semantic(
-            codec, model, data, self.stage2, replace(run, folder=state_folder(out, f"{self.system}-{name}"))
-        )
+        finetune_semantic(codec, model, data, second, replace(run, folder=state_folder(out, f"{self.system}-{name}")))
         return codec
 
     def _publish(
@@ -174,11 +183,11 @@ class Train(Settings):
         fit_importance(codec, base.model, data.train)
         table = self._measured(base, data, codec)
         known = source.about.get("systems", {}).get(self.system, {}) if source else {}
-        training = dict(known.get("training", {}))
+        training, (first, second) = dict(known.get("training", {})), self.stages
         if self.finetune:
-            training["finetune"] = [*training.get("finetune", []), self.stage2.to_dict()]
+            training["finetune"] = [*training.get("finetune", []), second.to_dict()]
         else:
-            training = {"stage1": self.stage1.to_dict(), "stage2": self.stage2.to_dict()}
+            training = {"stage1": first.to_dict(), "stage2": second.to_dict()}
         own = {
             "training": training,
             "results": byte_counts(base.model, codec),
