@@ -108,12 +108,15 @@ def test_sums_are_exact_and_reach_the_worst_case_which_fits_31_bits(parts):
     low, high = -encoder.zero_point[:, None, None], 255 - encoder.zero_point[:, None, None]
     full = torch.zeros_like(encoder.code.weight[0, :, :1, :1])
     for layer, lowest, highest in ((encoder.stem, low, high), (encoder.code, full, full + 255)):
+        reached, calculated = [], []
         for sign in (1, -1):
             worst = torch.where(sign * layer.weight > 0, highest, lowest)  # (outputs, inputs, k, k): one image for each
             sums = layer.accumulate(worst)[..., 0, 0]
             assert torch.equal(sums, summed(layer, worst)[..., 0, 0])
             by_hand = (layer.weight * worst).sum((1, 2, 3)) + layer.bias
-            assert torch.equal(sums.diag(), by_hand) and int(sums.abs().max()) == int(by_hand.abs().max()) <= WORD
+            assert torch.equal(sums.diag(), by_hand)
+            reached, calculated = [*reached, sums.abs().max()], [*calculated, by_hand.abs().max()]
+        assert max(reached) == max(calculated) <= WORD
 
 
 def test_the_numbers_fit_the_types_that_hold_them_in_c(parts):
@@ -153,8 +156,8 @@ def test_symbols_are_those_of_gdn_prelu_and_nearest_centre(parts):
 
 def test_a_latent_beyond_calibration_saturates():
     model = small_model(channels=32)
-    codec = small_codec(model, code_channels=16, kernel=16, stride=16)
-    encoder = quantize_encoder(model, codec, photos(8) // 8 + 108)  # of little contrast
+    codec = small_codec(model, code_channels=16, kernel=8, stride=8)
+    encoder = quantize_encoder(model, codec, photos(8) // 16 + 60)  # of little contrast
     feature = encoder.feature(extremes())
     wanted = codec.encoder.conv(feature * encoder.stem.step) / encoder.code.step
     beyond = wanted.abs() > 33000
