@@ -292,6 +292,11 @@ class CodecTrainConfig(TrainConfig):
                 raise ValueError(f"{name} must be (low, high) with low ≤ high, got {low:g}, {high:g}")
 
 
+STAGE2_RATE = 1e-4
+"""Learning rate of stage 2 in `semanticnn train`. Its gradients come through the task network, steep and noisy: larger
+steps first spoil what stage 1 has learned, the more the wider the decoder."""
+
+
 @dataclass(frozen=True)
 class Stage(CodecTrainConfig):
     """A stage as `semanticnn train` runs it: what has proved itself, for as long as the recipe says."""

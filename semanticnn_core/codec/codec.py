@@ -200,6 +200,14 @@ class SemanticCodec(nn.Module):
         encoder.scale.copy_(1 / encoder(features).std().clamp_min(1e-6))
         self.quantizer.fit_centers(encoder(features))
 
+    def half_rounded(self) -> "SemanticCodec":
+        """Round the decoder's weights, in place, to the half precision in which they are published; returns the codec.
+
+        The device's part keeps its own: the bytes that it sends depend on every digit.
+        """
+        self.decoder.half().float()
+        return self
+
     def set_code_order(self, ber: tuple[float, float] = (1e-4, 5e-2), seed: int = 0) -> None:
         """Give the centres their code words: the configured order, or the optimum for centres, use and errors."""
         name, quantizer = self.config.code_order, self.quantizer

@@ -11,6 +11,7 @@ from semanticnn_core.config import (
     BER_GRID,
     DEFAULT_CHECKPOINT,
     POSITIVE,
+    STAGE2_RATE,
     WHOLE,
     CodecConfig,
     CodecTrainConfig,
@@ -51,7 +52,7 @@ class Train(Settings):
     """How long to train where the stages do not say it: on SceneDigits and one core 12, 40 or 110 minutes."""
     stage1: Stage = field(default_factory=Stage)
     """Settings of stage 1, the denoising autoencoder."""
-    stage2: Stage = field(default_factory=Stage)
+    stage2: Stage = field(default_factory=lambda: Stage(learning_rate=STAGE2_RATE))
     """Settings of stage 2, task-oriented."""
     slices: tuple[float, ...] = setting((0.8, 0.5, 0.3), POSITIVE, 1)
     """Slice ratios that are measured for the published table beside the whole code; nothing: that alone."""
@@ -179,7 +180,7 @@ class Train(Settings):
             save_checkpoint,
         )
 
-        check_exportable(codec)
+        check_exportable(codec.half_rounded())
         fit_importance(codec, base.model, data.train)
         table = self._measured(base, data, codec)
         known = source.about.get("systems", {}).get(self.system, {}) if source else {}

@@ -162,7 +162,9 @@ def save_checkpoint(
     systems: Mapping[str, nn.Module] | SemanticCodec | None,
     about: dict[str, Any],
 ) -> None:
-    """Write base.safetensors (half precision), SYSTEM.safetensors (float32) for each system, and config.json.
+    """Write base.safetensors, SYSTEM.safetensors for each system, and config.json.
+
+    Weights are stored in half precision but for what runs on the device, whose bytes depend on every digit.
 
     systems: by name, or one codec, which is then called `semanticnn`. Systems that lie in the folder from before and
     are not named go, as they were made for another task network. A network that cannot be rebuilt and a codec that no
@@ -174,11 +176,11 @@ def save_checkpoint(
     folder, described = Path(folder), about.get("systems", {})
     for codec in systems.values():
         check_exportable(codec)
-    _save(folder / "base.safetensors", model, torch.float16)
+    _save(folder / "base.safetensors", model)
     for name, codec in systems.items():
         with torch.no_grad():
             codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
-        _save(folder / f"{name}.safetensors", codec, torch.float32)
+        _save(folder / f"{name}.safetensors", codec, halved="decoder.")
     for old in folder.glob("*.safetensors"):
         if old.stem not in ("base", *systems):
             old.unlink()
@@ -222,9 +224,10 @@ def check_exportable(codec: SemanticCodec) -> None:
         raise CheckpointError(f"the code order must hold every code word once, got {quantizer.code.tolist()}")
 
 
-def _save(path: Path, module: nn.Module, dtype: torch.dtype) -> None:
+def _save(path: Path, module: nn.Module, halved: str = "") -> None:
+    """Write a module's state; names that begin with `halved` in half precision."""
     tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        name: (value.half() if value.is_floating_point() and name.startswith(halved) else value).cpu().contiguous()
         for name, value in module.state_dict().items()
     }
     with replacing(path) as temporary:
