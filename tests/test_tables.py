@@ -232,3 +232,38 @@ def test_a_system_measured_again_leaves_the_others_of_its_checkpoint(tmp_path):
     assert table.loc[table["system"] == "two", "accuracy"].max() == pytest.approx(0.41)
     write_results(tmp_path, sweep_of("two", 0.4))
     assert set(pd.read_csv(tmp_path / "results.csv")["system"]) == {"two"}
+
+
+@pytest.fixture(scope="module")
+def levers() -> pd.DataFrame:
+    """Made up: error-free codecs answer right in bytes/1000 cases; a misled receiver always loses 1 point."""
+    rows = []
+    for variant, size, trainings in (
+        ("ours", 384, 3), ("192 B", 192, 1), ("hard correction", 384, 3), ("two centers", 384, 1),
+        ("eight centers", 384, 1), ("error-free, 384 B", 384, 1), ("error-free, 128 B", 128, 1),
+    ):  # fmt: skip
+        for train_seed in range(trainings):
+            for ber, told in ((1e-9, 1e-9), (0.05, 0.05), (0.05, 1e-3), (0.11, 0.11)):
+                accuracy = size / 1000 - ber - (0.01 if told != ber else 0) + 0.02 * train_seed * (variant == "ours")
+                rows += [(variant, train_seed, size, ber, told, seed, accuracy) for seed in range(2)]
+    return pd.DataFrame(rows, columns=COLUMNS["levers"])
+
+
+def test_the_limit_line_is_the_capacity_s_share_of_the_bytes(levers):
+    line = tables.limit_line(levers, 384)
+    assert line[1e-9] == pytest.approx(0.384, abs=1e-4)
+    assert line[0.11] == pytest.approx(0.192, abs=1e-4)  # a bit that flips with 11 % has half a bit of entropy
+    assert line[0.05] == pytest.approx(0.384 * (1 - 0.286397), abs=1e-4)
+
+
+def test_knowing_the_rate_is_paired_by_training(levers):
+    told = tables.told_truth(levers)
+    assert told["ber"].tolist() == [0.05] and told["pairs"].tolist() == [3]
+    assert told["difference"].tolist() == pytest.approx([0.01]) and told["std"].tolist() == pytest.approx([0], abs=1e-9)
+
+
+def test_levers_are_read_with_the_rate_known(levers):
+    shown = tables.levers_table(levers)
+    assert shown.loc["ours", ["bytes", "trainings", "5 %"]].tolist() == ["384", "3", "35.40 ± 2.00"]
+    assert shown.loc["hard correction", "at 5 %, less ours"] == "-2.00 ± 1.15"
+    assert shown.loc["192 B", "at 5 %, less ours"] == "-19.20"  # against ours of the same training seed

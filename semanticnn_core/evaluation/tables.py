@@ -18,10 +18,12 @@ COLUMNS = {
     "schemes": tuple("scheme bytes train_seed ber seed accuracy".split()),
     "explanations": tuple("feature method metric mean standard_error".split()),
     "xai": tuple("gamma train_seed slice_ratio window bytes ber seed accuracy".split()),
+    "levers": tuple("variant train_seed bytes ber told seed accuracy".split()),
 }
 """Kinds of table: systems on one data set, a row a point and channel seed, the uncompressed network first (""); what
 others report, bytes at 8 bits a value and as 32-bit floats; schemes and byte budgets over training seeds, scheme being
-"released", "ours" or a variant such as "ours, 4 centers"; what maps are worth; trainings with and without L_XAI."""
+"released", "ours" or a variant such as "ours, 4 centers"; what maps are worth; trainings with and without L_XAI;
+trainings that differ from ours in one thing, told being the rate that the receiver believed in."""
 VARIANTS = ("ours", "ours, 4 centers")
 """Schemes that are compared with the released one."""
 
@@ -153,7 +155,7 @@ def grid_means(table: pd.DataFrame) -> pd.DataFrame:
 def measured_table(table: pd.DataFrame) -> pd.DataFrame:
     """Write a measured table for reading: a row a bit error rate, a column a system, accuracies in per cent.
 
-    Where there are two systems a last column has the first less the second in points, seed by seed.
+    Where there are several systems a last column has the last but one less the last in points, seed by seed.
     """
     columns, means = {}, grid_means(table).set_index("system")
     for name, rows in whole_codes(table).groupby("system", sort=False):
@@ -165,9 +167,11 @@ def measured_table(table: pd.DataFrame) -> pd.DataFrame:
             cells["mean over 0.01–5 %"] = _points(mean["accuracy"], mean["accuracy_std"])
             cells["points lost"] = f"{100 * mean['lost']:.2f}"
         columns[f"{name}, {rows['bytes'].iloc[0]:.0f} B"] = cells
-    if len(names := whole_codes(table)["system"].unique()) == 2:
-        differences = paired(whole_codes(table), *names, "seed").itertuples()
-        columns["difference"] = {percent(row.ber): _points(row.difference, row.std, "+") for row in differences}
+    if len(names := whole_codes(table)["system"].unique()) > 1:
+        differences = paired(whole_codes(table), *names[-2:], "seed").itertuples()
+        columns["difference" if len(names) == 2 else f"{names[-2]} − {names[-1]}"] = {
+            percent(row.ber): _points(row.difference, row.std, "+") for row in differences
+        }
     shown = pd.DataFrame(columns).fillna("")
     shown.index.name = f"bit error rate (uncompressed: {100 * uncompressed_accuracy(table):.2f} %)"
     return shown
@@ -190,3 +194,48 @@ def compared_table(table: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
     for title, values in (shares | {"points lost": both["clean_accuracy"] - both["accuracy"]}).items():
         shown[title] = [f"{100 * value:.2f}" if pd.notna(value) else "" for value in values]
     return shown.assign(source=both["source"]).set_index("system")
+
+
+def lever_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over the channel seeds where the receiver knew the rate: one row a variant, bytes, train_seed and ber."""
+    known = table[table["told"] == table["ber"]]
+    return known.groupby(["variant", "bytes", "train_seed", "ber"], as_index=False, sort=False)["accuracy"].mean()
+
+
+def told_truth(table: pd.DataFrame, variant: str = "ours") -> pd.DataFrame:
+    """Return `paired` of a receiver that knows the rate with one that believes the least wrong rate of the table.
+
+    Training by training, at the rates that were measured with both.
+    """
+    rows = table[table["variant"] == variant]
+    rows = rows.assign(receiver=np.where(rows["told"] == rows["ber"], "knows", "misled"))
+    both = rows.groupby("ber")["receiver"].transform("nunique") == 2
+    return paired(rows[both], "knows", "misled", "train_seed", "receiver")
+
+
+def limit_line(table: pd.DataFrame, size: int) -> pd.Series:
+    """Return by ber how accurate a codec of our family would be behind a perfect error-correcting code.
+
+    Of `size` bytes a binary symmetric channel lets size·(1 − H(ber)) through (Shannon's capacity, H the entropy of a
+    bit that flips); the accuracy of as many bytes without errors lies between those of the variants "error-free, …".
+    """
+    curves = lever_curves(table)
+    free = curves[curves["variant"].str.startswith("error-free")]
+    free = free[free["ber"] == free["ber"].min()].groupby("bytes")["accuracy"].mean()
+    rates = np.sort(curves["ber"].unique())
+    through = size * (1 + rates * np.log2(rates) + (1 - rates) * np.log2(1 - rates))
+    return pd.Series(np.interp(through, free.index, free), index=pd.Index(rates, name="ber"), name="accuracy")
+
+
+def levers_table(table: pd.DataFrame, like: str = "ours") -> pd.DataFrame:
+    """Write a row a variant for reading: bytes, trainings, accuracy by ber, and at 5 % what it lies above `like`."""
+    curves, shown = lever_curves(table), {}
+    for name, rows in curves.groupby("variant", sort=False):
+        cells = {"bytes": f"{rows['bytes'].iloc[0]:.0f}", "trainings": str(rows["train_seed"].nunique())}
+        for ber, each in rows.groupby("ber"):
+            cells[percent(ber)] = _points(each["accuracy"].mean(), each["accuracy"].std())
+        if name != like:
+            row = paired(curves, name, like, "train_seed", "variant").set_index("ber").loc[0.05]
+            cells["at 5 %, less ours"] = _points(row["difference"], row["standard_error"], "+")
+        shown[name] = cells
+    return pd.DataFrame.from_dict(shown, "index").fillna("").rename_axis("variant")

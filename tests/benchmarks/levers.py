@@ -14,9 +14,9 @@ import tyro
 from published import publish, this_command
 
 from semanticnn_core.channels import Arrival, BitErrors, Payload
-from semanticnn_core.config import BER_GRID, CodecConfig, Stage
+from semanticnn_core.config import BER_GRID, STAGE2_RATE, CodecConfig, Stage
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.evaluation.tables import table_path
+from semanticnn_core.evaluation.tables import levers_table, limit_line, table_path, told_truth
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
 
@@ -58,6 +58,7 @@ LEVERS = {
     "eight centers": Lever({"code_channels": 16, "centers": 8}),
     "the paper's decoder": Lever({"decoder": "transposed", "decoder_widths": (64, 96, 64)}),
     "last weights": Lever(training={"average": 0.0}),
+    "large steps": Lever(training={"learning_rate": 2e-3}),
     "no distillation": Lever(training={"distill": 0.0}),
     "no occupancy loss": Lever(training={"alpha": 0.0}),
     "hard correction": Lever({"code_channels": 13, "parity": 11 / 24}, CLEAN, hard=True),
@@ -101,6 +102,12 @@ class Levers:
                 publish(path, pd.concat([table, rows], ignore_index=True))
                 shown = rows.groupby(["ber", "told"])["accuracy"].mean().round(4).to_dict()
                 print(f"{name}, seed {seed}:", shown, flush=True)
+        table = pd.read_csv(path)
+        print(levers_table(table).to_string())
+        if "ours" in self.variants:
+            print("\nknowing the rate, less believing 0.1 %:", told_truth(table).to_string(), sep="\n")
+        if any(name.startswith("error-free") for name in table["variant"]):
+            print("\nlimit line at 384 bytes:", limit_line(table, 384).to_string(), sep="\n")
 
     def _measured(self, name, model, data, seed) -> pd.DataFrame:
         lever = LEVERS[name]
@@ -108,7 +115,7 @@ class Levers:
         codec = new_codec(model, data, replace(config, **lever.codec), seed)
         common = {"seed": seed, "flip": self.flip} | lever.training
         pretrain_denoising(codec, model.device_part, data, Stage(epochs=self.epochs[0], **common))
-        finetune_semantic(codec, model, data, Stage(epochs=self.epochs[1], **common))
+        finetune_semantic(codec, model, data, Stage(epochs=self.epochs[1], **{"learning_rate": STAGE2_RATE} | common))
         if lever.hard:
             codec.quantizer.dequantizer = "plain"
         table = sweep([SemanticNN(model.folded(), codec)], data.test, LINKS)
