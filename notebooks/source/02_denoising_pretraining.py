@@ -96,14 +96,12 @@ print(f"{payload.data.shape[1]} bytes, {damaged} of them damaged; the edge answe
 #
 # No label and no task appears in it. An untrained codec is our starting point: its encoder already keeps what varies
 # most in the data (their principal components, the Karhunen–Loève transform), its decoder knows nothing. We send one
-# test image, as real bytes, over channels that flip more and more bits. (In the fast profile the codec gets the paper's
-# small decoder, which trains in a minute; the shipped one's is many times larger.)
+# test image, as real bytes, over channels that flip more and more bits.
 
 # %%
 budget = 1200 if fast else None
 small = replace(data, train=data.train.take(budget), validation=data.validation.take(100 if fast else None))
-narrow = replace(shipped.config, decoder="transposed", decoder_widths=(64, 96, 64))
-codec = new_codec(model, small, narrow if fast else shipped.config, seed)
+codec = new_codec(model, small, shipped.config, seed)
 untrained = deepcopy(codec).eval()
 test, rates = data.test.take(96 if fast else 1000), (0.0, 0.01, 0.05, 0.2)
 image = test["image"][0]

@@ -155,7 +155,7 @@ def grid_means(table: pd.DataFrame) -> pd.DataFrame:
 def measured_table(table: pd.DataFrame) -> pd.DataFrame:
     """Write a measured table for reading: a row a bit error rate, a column a system, accuracies in per cent.
 
-    Where there are several systems a last column has the last but one less the last in points, seed by seed.
+    Where there are two systems a last column has the first less the second in points, seed by seed.
     """
     columns, means = {}, grid_means(table).set_index("system")
     for name, rows in whole_codes(table).groupby("system", sort=False):
@@ -167,9 +167,9 @@ def measured_table(table: pd.DataFrame) -> pd.DataFrame:
             cells["mean over 0.01–5 %"] = _points(mean["accuracy"], mean["accuracy_std"])
             cells["points lost"] = f"{100 * mean['lost']:.2f}"
         columns[f"{name}, {rows['bytes'].iloc[0]:.0f} B"] = cells
-    if len(names := whole_codes(table)["system"].unique()) > 1:
-        differences = paired(whole_codes(table), *names[-2:], "seed").itertuples()
-        columns["difference" if len(names) == 2 else f"{names[-2]} − {names[-1]}"] = {
+    if len(names := whole_codes(table)["system"].unique()) == 2:
+        differences = paired(whole_codes(table), *names, "seed").itertuples()
+        columns["difference"] = {
             percent(row.ber): _points(row.difference, row.std, "+") for row in differences
         }
     shown = pd.DataFrame(columns).fillna("")
