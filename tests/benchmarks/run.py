@@ -33,7 +33,7 @@ CODECS = {
     "resnet50": CodecConfig(
         feature_channels=64,
         feature_range=(0.0, float("inf")),
-        code_channels=28,
+        code_channels=48,
         kernel=2,
         stride=2,
     ),
