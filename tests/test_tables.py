@@ -267,3 +267,15 @@ def test_levers_are_read_with_the_rate_known(levers):
     assert shown.loc["ours", ["bytes", "trainings", "5 %"]].tolist() == ["384", "3", "35.40 ± 2.00"]
     assert shown.loc["hard correction", "at 5 %, less ours"] == "-2.00 ± 1.15"
     assert shown.loc["192 B", "at 5 %, less ours"] == "-19.20"  # against ours of the same training seed
+
+
+def test_figures_of_levers(levers):
+    assert [len(each.axes[0].containers) for each in (results.draw_levels(levers), results.draw_limit(levers))] == [
+        3,
+        2,
+    ]
+    dashed = results.draw_limit(levers).axes[0].lines[-1]
+    assert dashed.get_ydata()[-1] == pytest.approx(19.2, abs=0.01)
+    ladder = results.draw_ladder(levers).axes[0]
+    assert len(ladder.containers) == 3 and [each.get_text() for each in ladder.get_xticklabels()] == ["192", "384"]
+    painted(ladder.figure)

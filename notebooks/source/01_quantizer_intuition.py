@@ -35,11 +35,13 @@ alpha = 0.1
 # %%
 import torch
 
+from semanticnn_core.evaluation.tables import load_table
 from semanticnn_core.studies import centers as learning
 from semanticnn_core.studies import symbol_codes
 from semanticnn_core.studies.huffman import fixed_length, huffman
 from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.viz import code_words as show_codes
+from semanticnn_core.viz import results as show_results
 from semanticnn_core.viz import staircases as show
 from semanticnn_core.viz.style import use_style
 
@@ -355,7 +357,26 @@ for rate in (1e-3, 0.01, 0.05):
 # From which rate on does the protection cost more than the words save? (Codes of a few hundred bytes cost far more than
 # the best of all.) Hence words of one length, and $L_{\mathrm{div}}$ to leave Huffman little to win.
 #
-# ## 8 · All of it under your fingers
+# ## 8 · Few fine symbols, or many coarse ones?
+#
+# 384 bytes can carry 16 channels of eight centres, 24 of four or 48 of two. Fine symbols say more about each number;
+# coarse ones leave room for more numbers, and a flipped bit then spoils less. Which would you send? Guess first: which
+# curve is highest at the left end, where hardly a bit flips, and which at 10 %?
+#
+# Whole codecs, trained alike in a short budget (`data/results/`), with what they answer at the edge:
+
+# %%
+levers = load_table(dataset, "levers")
+if levers is None:
+    print(f"No such trainings are published for {dataset} yet (data/results/{dataset}-levers.csv).")
+show_results.draw_levels(levers) if levers is not None else None
+
+# %% [markdown]
+# Read both ends. A short training blurs the picture: there is one each for two and eight centres, and trainings of ours
+# that differ only in their seed lie as far apart as its bars say. Smaller differences mean nothing. Why could two
+# centres be the hardest to train? (The encoder, one convolution, must find 48 numbers worth sending.)
+#
+# ## 9 · All of it under your fingers
 #
 # Move the sliders: sharpness, number of centres, bit error rate (its first stop is exactly 0), code order. Centres are
 # Lloyd–Max's for each number, words in natural order to begin with. Find out:

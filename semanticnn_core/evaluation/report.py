@@ -86,7 +86,7 @@ def results_page(root: Path) -> str:
 
 def values(root: Path) -> dict[str, str]:
     """Return the tables and numbers of the page by the names that the template gives them."""
-    parts = (_published, _windows, _schemes, _cifar, _noise, _truth, _xai, _firmware, _speed, _notes)
+    parts = (_published, _windows, _schemes, _levers, _cifar, _noise, _truth, _xai, _firmware, _speed, _notes)
     return {name: text for part in parts for name, text in part(root).items()}
 
 
@@ -208,6 +208,35 @@ def _schemes(root: Path) -> dict[str, str]:
         "schemes_sure_at": _sure_at(map(int, pairs.values())),
         "schemes_commands": commands_of(table),
         "training_spread": f"{spread.min():.1f} to {spread.max():.1f}",
+    }
+
+
+def _levers(root: Path) -> dict[str, str]:
+    """Fill in trainings that differ from ours in one thing, the limit line, and what knowing the rate is worth."""
+    table = _table(root, "scene_digits", "levers")
+    curves = tables.lever_curves(table)
+    ours = curves[curves["variant"] == "ours"].groupby("ber")["accuracy"].mean()
+    limit = tables.limit_line(table, int(curves.loc[curves["variant"] == "ours", "bytes"].iloc[0]))
+    spread = curves[(curves["variant"] == "ours") & (curves["ber"] == BER_GRID[-1])]["accuracy"].std()
+    told = [
+        f"{_points(row.difference, row.standard_error)} at {percent(row.ber)}"
+        for row in tables.told_truth(table).itertuples()
+    ]
+    line = pd.DataFrame(
+        {
+            "ours": [f"{100 * ours[ber]:.2f}" for ber in limit.index],
+            "limit line": [f"{100 * each:.2f}" for each in limit],
+            "distance, points": [f"{100 * (each - ours[ber]):+.2f}" for ber, each in limit.items()],
+        },
+        index=[percent(ber) for ber in limit.index],
+    )
+    return {
+        "levers": markdown(tables.levers_table(table)),
+        "levers_limit": markdown(line.rename_axis("bit error rate")),
+        "levers_told": _listed(told),
+        "levers_misled": percent(table.loc[table["told"] != table["ber"], "told"].iloc[0]),
+        "levers_spread": f"{100 * spread:.2f}",
+        "levers_commands": commands_of(table),
     }
 
 

@@ -169,9 +169,7 @@ def measured_table(table: pd.DataFrame) -> pd.DataFrame:
         columns[f"{name}, {rows['bytes'].iloc[0]:.0f} B"] = cells
     if len(names := whole_codes(table)["system"].unique()) == 2:
         differences = paired(whole_codes(table), *names, "seed").itertuples()
-        columns["difference"] = {
-            percent(row.ber): _points(row.difference, row.std, "+") for row in differences
-        }
+        columns["difference"] = {percent(row.ber): _points(row.difference, row.std, "+") for row in differences}
     shown = pd.DataFrame(columns).fillna("")
     shown.index.name = f"bit error rate (uncompressed: {100 * uncompressed_accuracy(table):.2f} %)"
     return shown

@@ -13,6 +13,8 @@ from semanticnn_core.evaluation.tables import (
     against_released,
     budget,
     grid_means,
+    lever_curves,
+    limit_line,
     per_training,
     uncompressed_accuracy,
     whole_codes,
@@ -72,6 +74,41 @@ def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
     axis.legend(title="bit error rate")
     marks = [f"{mark}: {name}" for name, (*_, mark) in STYLES.items() if name in set(means["scheme"])]
     axis.set_title(f"{', '.join(marks)}\nmean ± std over trainings; faint: a single one", fontsize=11)
+    return figure
+
+
+def draw_levels(table: pd.DataFrame) -> Figure:
+    """Draw accuracy over the bit error rate for two, four and eight centres in the same bytes."""
+    names = {"two centers": "2 centres × 48", "ours": "4 centres × 24", "eight centers": "8 centres × 16"}
+    curves = lever_curves(table[table["variant"].isin(names)])
+    curves = curves.assign(codec=pd.Categorical(curves["variant"].map(names), names.values())).sort_values("codec")
+    return draw_curves(curves.astype({"codec": str}), "accuracy", "codec", "accuracy, %")
+
+
+def draw_limit(table: pd.DataFrame, others: tuple[str, ...] = ("hard correction",)) -> Figure:
+    """Draw ours and other variants over the bit error rate, and the line that no error-correcting code passes."""
+    curves = lever_curves(table)
+    figure = draw_curves(curves[curves["variant"].isin(("ours", *others))], "accuracy", "variant", "accuracy, %")
+    line = limit_line(table, int(curves.loc[curves["variant"] == "ours", "bytes"].iloc[0]))
+    axis = figure.axes[0]
+    axis.plot(line.index, 100 * line, "--", color=COLORS["black"], lw=1.2, label="perfect correction: the limit")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def draw_ladder(table: pd.DataFrame) -> Figure:
+    """Draw accuracy over the bytes of codecs trained alike, a line a bit error rate."""
+    curves = lever_curves(table[table["variant"].str.fullmatch(r"ours|\d+ B")])
+    figure, axes = panes(size=(8, 3.8))
+    axis = axes[0, 0]
+    for ber, rows in curves.groupby("ber"):
+        stats = 100 * rows.groupby("bytes")["accuracy"].agg(["mean", "std"]).fillna(0)
+        axis.errorbar(stats.index, stats["mean"], stats["std"], marker="o", ms=5, capsize=3, label=percent(ber))
+    sizes = sorted(curves["bytes"].unique())
+    axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
+    axis.set_xticks(sizes, [f"{each:.0f}" for each in sizes])
+    axis.minorticks_off()
+    axis.legend(title="bit error rate")
     return figure
 
 
