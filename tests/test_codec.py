@@ -197,7 +197,7 @@ def test_with_parity_a_receiver_that_knows_no_rate_finds_it_out():
 
 
 def test_a_decoder_is_told_the_errors_that_are_left():
-    class Told(Latent):
+    class Watched(Latent):
         def forward(self, latent: Tensor, spread: Tensor, ber: Tensor, height: int, width: int) -> Tensor:
             self.ber, self.spread = ber, spread
             return latent
@@ -205,10 +205,10 @@ def test_a_decoder_is_told_the_errors_that_are_left():
     x = features(4, 16, 16)
     for parity, low, high in ((0.0, 0.0199, 0.0201), (0.5, 0, 1e-6)):
         codec = tiny(code_channels=8, parity=parity)
-        codec.decoder = told = Told()
+        codec.decoder = decoder = Watched()
         codec.decompress(BinarySymmetric(0.02, 3)(codec.compress(x)), x.shape[1:])
-        assert ((low <= told.ber) & (told.ber <= high)).all() and told.spread.shape == (4, 8, 8, 8)
-        assert (told.spread.amax() < 0.01) == (parity > 0), "what is corrected is sure"
+        assert ((low <= decoder.ber) & (decoder.ber <= high)).all() and decoder.spread.shape == (4, 8, 8, 8)
+        assert (decoder.spread.amax() < 0.01) == (parity > 0), "what is corrected is sure"
 
 
 def test_symbols_leave_pixel_by_pixel_with_all_channels_together():

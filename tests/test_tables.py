@@ -236,30 +236,43 @@ def test_a_system_measured_again_leaves_the_others_of_its_checkpoint(tmp_path):
 
 @pytest.fixture(scope="module")
 def levers() -> pd.DataFrame:
-    """Made up: error-free codecs answer right in bytes/1000 cases; a misled receiver always loses 1 point."""
+    """Made up: error-free codecs answer right in bytes/1000 cases; a wrong estimate always costs 1 point."""
     rows = []
     for variant, size, trainings in (
         ("ours", 384, 3), ("192 B", 192, 1), ("hard correction", 384, 3), ("two centers", 384, 1),
         ("eight centers", 384, 1), ("error-free, 384 B", 384, 1), ("error-free, 128 B", 128, 1),
     ):  # fmt: skip
         for train_seed in range(trainings):
-            for ber, told in ((1e-9, 1e-9), (0.05, 0.05), (0.05, 1e-3), (0.11, 0.11)):
-                accuracy = size / 1000 - ber - (0.01 if told != ber else 0) + 0.02 * train_seed * (variant == "ours")
-                rows += [(variant, train_seed, size, ber, told, seed, accuracy) for seed in range(2)]
+            for ber, estimate in ((1e-9, 1e-9), (0.05, 0.05), (0.05, 1e-3), (0.11, 0.11)):
+                accuracy = (
+                    size / 1000 - ber - (0.01 if estimate != ber else 0) + 0.02 * train_seed * (variant == "ours")
+                )
+                rows += [(variant, train_seed, size, ber, estimate, seed, accuracy) for seed in range(2)]
     return pd.DataFrame(rows, columns=COLUMNS["levers"])
 
 
 def test_the_limit_line_is_the_capacity_s_share_of_the_bytes(levers):
-    line = tables.limit_line(levers, 384)
-    assert line[1e-9] == pytest.approx(0.384, abs=1e-4)
-    assert line[0.11] == pytest.approx(0.192, abs=1e-4)  # a bit that flips with 11 % has half a bit of entropy
-    assert line[0.05] == pytest.approx(0.384 * (1 - 0.286397), abs=1e-4)
+    limit = tables.limit_line(levers)["limit"]
+    assert limit[1e-9] == pytest.approx(0.384, abs=1e-4)
+    assert limit[0.11] == pytest.approx(0.192, abs=1e-4)  # a bit that flips with 11 % has half a bit of entropy
+    assert limit[0.05] == pytest.approx(0.384 * (1 - 0.286397), abs=1e-4)
+
+
+def test_the_limit_line_ends_with_the_smallest_codec_and_compares_the_same_trainings(levers):
+    line = tables.limit_line(levers[levers["bytes"] != 128].replace({"variant": {"192 B": "error-free, 192 B"}}))
+    assert line["limit"].notna().tolist() == [True, True, True]
+    line = tables.limit_line(levers[levers["bytes"] == 384])
+    assert line["limit"].isna().tolist() == [True, True, True]
+    assert tables.limit_line(levers)["ours"].tolist() == pytest.approx(
+        [0.384, 0.334, 0.274]
+    )  # of training seed 0 alone
 
 
 def test_knowing_the_rate_is_paired_by_training(levers):
-    told = tables.told_truth(levers)
-    assert told["ber"].tolist() == [0.05] and told["pairs"].tolist() == [3]
-    assert told["difference"].tolist() == pytest.approx([0.01]) and told["std"].tolist() == pytest.approx([0], abs=1e-9)
+    pairs = tables.known_and_wrong(levers)
+    assert pairs["ber"].tolist() == [0.05] and pairs["pairs"].tolist() == [3]
+    assert pairs["difference"].tolist() == pytest.approx([0.01])
+    assert pairs["std"].tolist() == pytest.approx([0], abs=1e-9)
 
 
 def test_levers_are_read_with_the_rate_known(levers):
@@ -270,12 +283,10 @@ def test_levers_are_read_with_the_rate_known(levers):
 
 
 def test_figures_of_levers(levers):
-    assert [len(each.axes[0].containers) for each in (results.draw_levels(levers), results.draw_limit(levers))] == [
-        3,
-        2,
-    ]
-    dashed = results.draw_limit(levers).axes[0].lines[-1]
-    assert dashed.get_ydata()[-1] == pytest.approx(19.2, abs=0.01)
+    levels, limit = results.draw_levels(levers).axes[0], results.draw_limit(levers).axes[0]
+    assert (len(levels.containers), len(limit.containers)) == (3, 2)
+    assert limit.lines[-1].get_ydata()[-1] == pytest.approx(19.2, abs=0.01)
     ladder = results.draw_ladder(levers).axes[0]
     assert len(ladder.containers) == 3 and [each.get_text() for each in ladder.get_xticklabels()] == ["192", "384"]
-    painted(ladder.figure)
+    for axis in (levels, limit, ladder):
+        painted(axis.figure)

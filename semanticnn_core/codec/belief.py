@@ -44,7 +44,7 @@ class Beliefs:
         """Return what is believed of each bit, (B, bits), from what the link alone says of it, (B, bits)."""
         result, channel = llr.clone(), llr.T.float().contiguous().clamp(-CERTAIN, CERTAIN)  # (bits, B) from here on
         at, belief = torch.arange(len(llr), device=llr.device), channel
-        told = belief.new_zeros(len(self.bit), len(llr))  # by the checks, edge by edge
+        messages = belief.new_zeros(len(self.bit), len(llr))  # of the checks, edge by edge
         fewest, tries = at.new_full((len(llr),), self.checks + 1), torch.zeros_like(at)
         for iteration in range(iterations + 1):
             violated, unsure = self._violated(belief < 0), belief == 0
@@ -57,14 +57,14 @@ class Beliefs:
                 certain = torch.where(belief < 0, -CERTAIN, CERTAIN)
                 final = torch.where(solved, certain, belief.clamp(-CERTAIN, CERTAIN))[:, done]
                 result[at[done]] = final.T.to(llr.dtype)
-                kept = (each[..., ~done] for each in (at, channel, belief, told, fewest, tries))
-                at, channel, belief, told, fewest, tries = kept
+                kept = (each[..., ~done] for each in (at, channel, belief, messages, fewest, tries))
+                at, channel, belief, messages, fewest, tries = kept
             if not len(at):
                 break
-            told = self._from_checks(belief.index_select(0, self.bit) - told)
+            messages = self._from_checks(belief.index_select(0, self.bit) - messages)
             belief = channel.clone()
             for bits, edges in self.bits:
-                belief[bits] += told.index_select(0, edges.flatten()).unflatten(0, edges.shape).sum(1)
+                belief[bits] += messages.index_select(0, edges.flatten()).unflatten(0, edges.shape).sum(1)
         return result
 
     def error_rate(self, ones: Tensor, known: Tensor) -> Tensor:
@@ -92,9 +92,11 @@ class Beliefs:
         """Return which checks have such a bit, bool (checks, B), of bool (bits, B)."""
         return reduce(torch.bitwise_or, self._by_place(bits.index_select(0, self.bit), False))
 
-    def _from_checks(self, told: Tensor) -> Tensor:
-        """Return what each check tells each bit, of what the others told it: 2·atanh Π tanh(llr / 2), (E, B)."""
-        halves = self._by_place(torch.copysign(1 - 2 * torch.sigmoid(-told.abs()), told), 1.0)  # as exact either way
+    def _from_checks(self, messages: Tensor) -> Tensor:
+        """Return each check's message to each bit, from the others' to the check: 2·atanh Π tanh(llr / 2), (E, B)."""
+        halves = self._by_place(
+            torch.copysign(1 - 2 * torch.sigmoid(-messages.abs()), messages), 1.0
+        )  # as exact either way
         before, after = [torch.ones_like(halves[0])], [torch.ones_like(halves[0])]
         for one, other in zip(halves[:-1], halves[:0:-1], strict=True):
             before.append(before[-1] * one)

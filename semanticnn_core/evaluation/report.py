@@ -215,27 +215,22 @@ def _levers(root: Path) -> dict[str, str]:
     """Fill in trainings that differ from ours in one thing, the limit line, and what knowing the rate is worth."""
     table = _table(root, "scene_digits", "levers")
     curves = tables.lever_curves(table)
-    ours = curves[curves["variant"] == "ours"].groupby("ber")["accuracy"].mean()
-    limit = tables.limit_line(table, int(curves.loc[curves["variant"] == "ours", "bytes"].iloc[0]))
-    spread = curves[(curves["variant"] == "ours") & (curves["ber"] == BER_GRID[-1])]["accuracy"].std()
-    told = [
+    at_worst = curves[(curves["variant"] == "ours") & (curves["ber"] == BER_GRID[-1])]
+    line = tables.limit_line(table)
+    shown = line.assign(distance=line["limit"] - line["ours"]).map(lambda share: f"{100 * share:.2f}")
+    known = [
         f"{_points(row.difference, row.standard_error)} at {percent(row.ber)}"
-        for row in tables.told_truth(table).itertuples()
+        for row in tables.known_and_wrong(table).itertuples()
     ]
-    line = pd.DataFrame(
-        {
-            "ours": [f"{100 * ours[ber]:.2f}" for ber in limit.index],
-            "limit line": [f"{100 * each:.2f}" for each in limit],
-            "distance, points": [f"{100 * (each - ours[ber]):+.2f}" for ber, each in limit.items()],
-        },
-        index=[percent(ber) for ber in limit.index],
-    )
+    wrong = table.loc[table["estimated_ber"] != table["ber"], "estimated_ber"]
     return {
         "levers": markdown(tables.levers_table(table)),
-        "levers_limit": markdown(line.rename_axis("bit error rate")),
-        "levers_told": _listed(told),
-        "levers_misled": percent(table.loc[table["told"] != table["ber"], "told"].iloc[0]),
-        "levers_spread": f"{100 * spread:.2f}",
+        "levers_limit": markdown(
+            shown.rename(index=percent, columns={"limit": "limit line"}).rename_axis("bit error rate")
+        ),
+        "levers_known": _listed(known),
+        "levers_wrong": _listed(map(percent, wrong.unique())),
+        "levers_spread": f"{100 * at_worst['accuracy'].std():.2f}",
         "levers_commands": commands_of(table),
     }
 

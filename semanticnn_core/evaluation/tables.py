@@ -18,12 +18,12 @@ COLUMNS = {
     "schemes": tuple("scheme bytes train_seed ber seed accuracy".split()),
     "explanations": tuple("feature method metric mean standard_error".split()),
     "xai": tuple("gamma train_seed slice_ratio window bytes ber seed accuracy".split()),
-    "levers": tuple("variant train_seed bytes ber told seed accuracy".split()),
+    "levers": tuple("variant train_seed bytes ber estimated_ber seed accuracy".split()),
 }
 """Kinds of table: systems on one data set, a row a point and channel seed, the uncompressed network first (""); what
 others report, bytes at 8 bits a value and as 32-bit floats; schemes and byte budgets over training seeds, scheme being
 "released", "ours" or a variant such as "ours, 4 centers"; what maps are worth; trainings with and without L_XAI;
-trainings that differ from ours in one thing, told being the rate that the receiver believed in."""
+trainings that differ from ours in one thing, decoded with the rate that the receiver estimated."""
 VARIANTS = ("ours", "ours, 4 centers")
 """Schemes that are compared with the released one."""
 
@@ -196,33 +196,37 @@ def compared_table(table: pd.DataFrame, reported: pd.DataFrame) -> pd.DataFrame:
 
 def lever_curves(table: pd.DataFrame) -> pd.DataFrame:
     """Average over the channel seeds where the receiver knew the rate: one row a variant, bytes, train_seed and ber."""
-    known = table[table["told"] == table["ber"]]
+    known = table[table["estimated_ber"] == table["ber"]]
     return known.groupby(["variant", "bytes", "train_seed", "ber"], as_index=False, sort=False)["accuracy"].mean()
 
 
-def told_truth(table: pd.DataFrame, variant: str = "ours") -> pd.DataFrame:
-    """Return `paired` of a receiver that knows the rate with one that believes the least wrong rate of the table.
+def known_and_wrong(table: pd.DataFrame, variant: str = "ours") -> pd.DataFrame:
+    """Return `paired` of a receiver that knows the rate with one that estimates it wrongly, training by training.
 
-    Training by training, at the rates that were measured with both.
+    Only of the rates that were measured with both.
     """
     rows = table[table["variant"] == variant]
-    rows = rows.assign(receiver=np.where(rows["told"] == rows["ber"], "knows", "misled"))
-    both = rows.groupby("ber")["receiver"].transform("nunique") == 2
-    return paired(rows[both], "knows", "misled", "train_seed", "receiver")
+    rows = rows.assign(rate=np.where(rows["estimated_ber"] == rows["ber"], "known", "wrong"))
+    both = rows.groupby("ber")["rate"].transform("nunique") == 2
+    return paired(rows[both], "known", "wrong", "train_seed", "rate")
 
 
-def limit_line(table: pd.DataFrame, size: int) -> pd.Series:
-    """Return by ber how accurate a codec of our family would be behind a perfect error-correcting code.
+def limit_line(table: pd.DataFrame) -> pd.DataFrame:
+    """Return by ber the accuracy of `ours`, and the `limit`: that of the family behind perfect error correction.
 
-    Of `size` bytes a binary symmetric channel lets size·(1 − H(ber)) through (Shannon's capacity, H the entropy of a
-    bit that flips); the accuracy of as many bytes without errors lies between those of the variants "error-free, …".
+    Of n bytes a binary symmetric channel lets n·(1 − H(ber)) through (Shannon's capacity, H the entropy of a bit that
+    flips). The accuracy of as many bytes without errors lies on straight lines between those of the variants
+    "error-free, …"; NaN where that is fewer bytes than the smallest of them has. Both columns are means over the
+    training seeds that the error-free variants have.
     """
     curves = lever_curves(table)
     free = curves[curves["variant"].str.startswith("error-free")]
+    ours = curves[(curves["variant"] == "ours") & curves["train_seed"].isin(free["train_seed"])]
+    size, accuracy = ours["bytes"].iloc[0], ours.groupby("ber")["accuracy"].mean()
     free = free[free["ber"] == free["ber"].min()].groupby("bytes")["accuracy"].mean()
-    rates = np.sort(curves["ber"].unique())
+    rates = accuracy.index.to_numpy()
     through = size * (1 + rates * np.log2(rates) + (1 - rates) * np.log2(1 - rates))
-    return pd.Series(np.interp(through, free.index, free), index=pd.Index(rates, name="ber"), name="accuracy")
+    return pd.DataFrame({"ours": accuracy, "limit": np.interp(through, free.index, free, left=np.nan)})
 
 
 def levers_table(table: pd.DataFrame, like: str = "ours") -> pd.DataFrame:

@@ -89,8 +89,7 @@ def draw_limit(table: pd.DataFrame, others: tuple[str, ...] = ("hard correction"
     """Draw ours and other variants over the bit error rate, and the line that no error-correcting code passes."""
     curves = lever_curves(table)
     figure = draw_curves(curves[curves["variant"].isin(("ours", *others))], "accuracy", "variant", "accuracy, %")
-    line = limit_line(table, int(curves.loc[curves["variant"] == "ours", "bytes"].iloc[0]))
-    axis = figure.axes[0]
+    line, axis = limit_line(table)["limit"], figure.axes[0]
     axis.plot(line.index, 100 * line, "--", color=COLORS["black"], lw=1.2, label="perfect correction: the limit")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
