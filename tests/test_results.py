@@ -13,6 +13,7 @@ import tyro
 from semanticnn_core import cli
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.evaluation import report, tables
+from semanticnn_core.evaluation.report import words
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "data" / "results"
@@ -157,7 +158,7 @@ def test_benchmarks_write_what_the_page_needs(tmp_path, monkeypatch):
     publish(tmp_path / "packing.csv", table)
     written = pd.read_csv(tmp_path / "packing.csv")
     assert written["command"].tolist() == ["python tests/benchmarks/noise.py --out 'a folder'"]
-    assert set(report.COLUMNS["packing"].split()) <= set(written)
+    assert set(words.COLUMNS["packing"].split()) <= set(written)
     with pytest.raises(ValueError, match="noise.csv needs the column 'network'; the table has mb_per_second"):
         publish(tmp_path / "noise.csv", table)
     assert not (tmp_path / "noise.csv").exists()

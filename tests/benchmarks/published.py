@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from semanticnn_core.evaluation.report import COLUMNS
+from semanticnn_core.evaluation.report.words import COLUMNS
 from semanticnn_core.files import replacing
 
 
