@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from semanticnn_core.commands.benchmark import Benchmark
 from semanticnn_core.commands.decode import Decode
 from semanticnn_core.commands.doctor import Doctor
 from semanticnn_core.commands.encode import Encode
@@ -27,6 +28,7 @@ COMMANDS = {
     "train-base": TrainBase,
     "train": Train,
     "evaluate": Evaluate,
+    "benchmark": Benchmark,
     "doctor": Doctor,
     "encode": Encode,
     "decode": Decode,

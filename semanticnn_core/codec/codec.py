@@ -184,21 +184,11 @@ class SemanticCodec(nn.Module):
     def calibrate(self, features: Tensor) -> None:
         """Fit the encoder's start to a batch of features (B, C, H, W), before training.
 
-        The convolution begins as the Karhunen–Loève transform of what it sees, the strongest component first. Its
-        outputs become centred with standard deviation 2, where GDN bends: latents are then
-        bounded, and cannot outgrow the centres (beyond the outermost, soft assignment has no gradient). The
-        constant scale brings latents to standard deviation 1, and the centres to their quantiles.
+        The encoder begins as `Encoder.calibrate` leaves it, the centres at the quantiles of its latents.
         """
         self.windows(features.shape[1:])
-        encoder = self.encoder
-        encoder.scale.fill_(1.0)
-        encoder.start(features)
-        before = encoder.conv(encoder.padded(features))
-        gain = 2 / before.std((0, 2, 3)).clamp_min(1e-6)
-        encoder.conv.weight.mul_(gain[:, None, None, None])
-        encoder.conv.bias.sub_(before.mean((0, 2, 3))).mul_(gain)
-        encoder.scale.copy_(1 / encoder(features).std().clamp_min(1e-6))
-        self.quantizer.fit_centers(encoder(features))
+        self.encoder.calibrate(features)
+        self.quantizer.fit_centers(self.encoder(features))
 
     def half_rounded(self) -> "SemanticCodec":
         """Round the decoder's weights, in place, to the half precision in which they are published; returns the codec.

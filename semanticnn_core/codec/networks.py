@@ -26,14 +26,22 @@ class Encoder(nn.Module):
         return self.prelu(self.gdn(self.conv(self.padded(feature)))) * self.scale
 
     @torch.no_grad()
-    def start(self, features: Tensor) -> None:
-        """Make the convolution the Karhunen–Loève transform of features' patches, as far as there are components."""
-        patches = F.unfold(self.padded(features), self.conv.kernel_size, stride=self.stride)  # (B, C·k·k, places)
-        patches = patches.transpose(1, 2).flatten(0, 1).double().cpu()
-        count = min(len(self.conv.weight), *patches.shape)
-        components = torch.pca_lowrank(patches, count, niter=4)[2].T  # (count, C·k·k)
-        largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-        self.conv.weight[:count] = (components * largest.sign()).view(count, *self.conv.weight.shape[1:])
+    def calibrate(self, features: Tensor) -> None:
+        """Fit the start of training to a batch of features (B, C, H, W).
+
+        The convolution begins as the Karhunen–Loève transform of what it sees, the strongest component first. Its
+        outputs become centred with standard deviation 2, where GDN bends: latents are then bounded, and cannot outgrow
+        the centres (beyond the outermost, soft assignment has no gradient). The constant scale brings latents to
+        standard deviation 1.
+        """
+        self.scale.fill_(1.0)
+        kernels = principal_kernels(self.padded(features), self.conv)
+        self.conv.weight[: len(kernels)] = kernels
+        before = self.conv(self.padded(features))
+        gain = 2 / before.std((0, 2, 3)).clamp_min(1e-6)
+        self.conv.weight.mul_(gain[:, None, None, None])
+        self.conv.bias.sub_(before.mean((0, 2, 3))).mul_(gain)
+        self.scale.copy_(1 / self(features).std().clamp_min(1e-6))
 
     def padded(self, feature: Tensor) -> Tensor:
         """Add the zeros that bring height and width to whole strides and hold the kernel's overlap."""
@@ -41,6 +49,16 @@ class Encoder(nn.Module):
         before, after = self.margin
         pads = (before, after + -width % self.stride, before, after + -height % self.stride)
         return F.pad(feature, pads) if any(pads) else feature
+
+
+def principal_kernels(features: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Return the Karhunen–Loève transform of features' patches as kernels of a convolution, as far as there are any."""
+    patches = F.unfold(features, conv.kernel_size, stride=conv.stride)  # (B, C·k·k, places)
+    patches = patches.transpose(1, 2).flatten(0, 1).double().cpu()
+    count = min(len(conv.weight), *patches.shape)
+    components = torch.pca_lowrank(patches, count, niter=4)[2].T  # (count, C·k·k)
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+    return (components * largest.sign()).view(count, *conv.weight.shape[1:]).to(features)
 
 
 class DecoderBlock(nn.Module):

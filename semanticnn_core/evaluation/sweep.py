@@ -63,15 +63,17 @@ def measure(
         outputs = crossed.outputs[points]
         if not by_image:
             low, high = interval([task.per_image(each, split.columns) for each in outputs])
-        for seed, answered, error in zip(seeds, outputs, crossed.errors[points], strict=True):
+        for seed, answered, error, left in zip(
+            seeds, outputs, crossed.errors[points], crossed.sent[points], strict=True
+        ):
             keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
             if by_image:
                 keys["image"] = range(len(split))
                 scores = [task.per_image(answered, truth).numpy() for truth in (split.columns, clean)]
-                rest = {"feature_mse": error.numpy(), "bytes": crossed.sent.numpy()}
+                rest = {"feature_mse": error.numpy(), "bytes": left.numpy()}
             else:
                 scores = [[task.score(answered, truth)] for truth in (split.columns, clean)]
-                rest = {"feature_mse": float(error.mean()), "bytes": float(crossed.sent.mean())}
+                rest = {"feature_mse": float(error.mean()), "bytes": float(left.mean())}
                 rest |= {f"{task.metric}_low": low, f"{task.metric}_high": high}
             rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
     return pd.concat(rows, ignore_index=True)
@@ -79,36 +81,37 @@ def measure(
 
 @dataclass
 class _Crossed:
-    """A split after every channel: outputs and feature errors (N,) of each, clean outputs, bytes sent (N,)."""
+    """A split after every channel: outputs, feature errors (N,) and bytes sent (N,) of each, and clean outputs."""
 
     outputs: list
     errors: list[Tensor]
+    sent: list[Tensor]
     clean: Outputs
-    sent: Tensor
 
 
 @torch.no_grad()
 def _crossed(system: OffloadSystem, split: Split, channels: Sequence[Channel]) -> _Crossed:
     """Send every batch once, and let it cross every channel."""
     model = system.model
-    outputs, errors, clean, sent = [[] for _ in channels], [[] for _ in channels], [], []
+    outputs, errors, sent = ([[] for _ in channels] for _ in range(3))
+    clean = []
     bar = tqdm(total=len(split) * len(channels), desc=system.name, unit="img", leave=False, disable=None)
     with evaluating(model), bar:
         for index, batch in split.batches(BATCH, model.device):
             payload = system.send(batch["image"])
             feature = payload.local.get("feature")
-            sent.append(payload.length)
             clean.append(moved(model(batch["image"]) if feature is None else model.edge_part(feature), "cpu"))
-            for channel, answered, error in zip(channels, outputs, errors, strict=True):
+            for channel, answered, error, left in zip(channels, outputs, errors, sent, strict=True):
                 received = system.receive(channel(payload))
+                left.append((payload.length if received.sent is None else received.sent).cpu())
                 answered.append(moved(received.outputs, "cpu"))
                 both = feature is not None and received.feature is not None
                 error.append(
                     (received.feature - feature).square().flatten(1).mean(1).cpu() if both else index * torch.nan
                 )
                 bar.update(len(index))
-    errors = [torch.cat(each).double() for each in errors]
-    return _Crossed([joined(each) for each in outputs], errors, joined(clean), torch.cat(sent).double())
+    errors, sent = ([torch.cat(each).double() for each in both] for both in (errors, sent))
+    return _Crossed([joined(each) for each in outputs], errors, sent, joined(clean))
 
 
 def interval(values: Sequence[Tensor | None], draws: int = 1000) -> tuple[float, float]:

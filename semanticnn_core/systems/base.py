@@ -23,6 +23,8 @@ class Received:
     """What the edge part answered, (B, …)."""
     feature: Tensor | None = None
     """The feature as the edge received it, (B, C, H, W), where the system sends one."""
+    sent: Tensor | None = None
+    """Bytes that really left, (B,), where only the arrival tells: payloads hold all that might be sent again."""
 
 
 class OffloadSystem(Protocol):

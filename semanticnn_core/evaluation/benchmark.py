@@ -1,0 +1,92 @@
+"""Every compared system on one protocol: same network, images, bytes, channel, steps; a tidy table that grows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from semanticnn_core.channels.bits import BitErrors
+from semanticnn_core.config import BER_GRID
+from semanticnn_core.datasets.base import ImageDataset, Split
+from semanticnn_core.evaluation.costs import costs
+from semanticnn_core.evaluation.sweep import sweep
+from semanticnn_core.files import replacing
+from semanticnn_core.systems.base import OffloadSystem
+from semanticnn_core.systems.compared import Compared
+from semanticnn_core.systems.learned import Budget
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import SILENT, Run
+
+RATES = (*BER_GRID, 0.1)
+"""Bit error rates of the benchmark: the grid, and twice its worst."""
+KEYS = ["system", "train_seed", "images", "epochs"]
+"""What tells one training from another in the table."""
+
+
+def measured(
+    system: OffloadSystem | Mapping[float, OffloadSystem], test: Split, rates: Sequence[float] = RATES, seeds: int = 3
+) -> pd.DataFrame:
+    """Return the sweep of a system over bit error rates, with what it costs.
+
+    Of several systems, for a sender that knows the rate, each is used up to the rate that it stands under.
+    """
+    several = system if isinstance(system, Mapping) else {0.5: system}
+    tables = []
+    for most, each in several.items():
+        least = max([key for key in several if key < most], default=-1.0)
+        if links := [BitErrors(ber) for ber in rates if least < ber <= most]:
+            tables.append(sweep([each], test, links, seeds).assign(**costs(each, test[0]["image"])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def benchmark(
+    compared: Mapping[str, Compared],
+    model: SplitModel,
+    data: ImageDataset,
+    budget: Budget,
+    path: Path,
+    train_seeds: Sequence[int] = (0, 1, 2),
+    test_images: int | None = 1000,
+    command: str = "",
+    run: Run = SILENT,
+) -> Iterator[tuple[str, int, pd.DataFrame]]:
+    """Train and measure systems, seed by seed; yields name, training seed and rows as they are added to the table.
+
+    What the table at `path` holds already, of the same budget, is not done again. Several processes may share a table.
+    """
+    test = data.test.take(test_images)
+    about = {"images": budget.images, "epochs": "+".join(map(str, budget.epochs))}
+    for seed in train_seeds:
+        for name, each in compared.items():
+            if not each.trained and seed != train_seeds[0]:
+                continue
+            table = read_benchmark(path)
+            if (table[KEYS] == [name, seed, *about.values()]).all(axis=1).any():
+                continue
+            system = each.make(model, data, replace(budget, seed=seed), run)
+            rows = measured(system, test).assign(
+                system=name, kind=each.kind, trained=each.trained, train_seed=seed, **about, command=command
+            )
+            rows = rows[[*COLUMNS, *(column for column in rows if column.endswith(("_macs", "_weights")))]]
+            table = read_benchmark(path)  # another process may have written since
+            with replacing(path) as temporary:
+                pd.concat([table, rows], ignore_index=True).to_csv(temporary, index=False, float_format="%.6g")
+            yield name, seed, rows
+
+
+COLUMNS = [
+    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "ber", "seed", "accuracy", "agreement",
+    "feature_mse", "command",
+]  # fmt: skip
+
+
+def read_benchmark(path: Path) -> pd.DataFrame:
+    """Return a table of the benchmark, empty where there is none; a ValueError where it is another."""
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise ValueError(f"{path} is no table of the benchmark: it lacks the column {missing[0]!r}")
+    return table

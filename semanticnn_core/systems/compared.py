@@ -1,0 +1,201 @@
+"""Every compared system by name: how it is made for a network, data and a budget. A plain dict, to be added to."""
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
+from semanticnn_core.datasets.base import ImageDataset
+from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
+from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN
+from semanticnn_core.systems.base import OffloadSystem
+from semanticnn_core.systems.bottlenet import BottleNet
+from semanticnn_core.systems.deepcod import DeepCOD
+from semanticnn_core.systems.deepsc import DeepSC, EdgeDeepSC
+from semanticnn_core.systems.learned import Budget, FeatureCodec, code_settings, train
+from semanticnn_core.systems.limitnet import BareLimitNet, LimitNet
+from semanticnn_core.systems.necst import IABF, NECST
+from semanticnn_core.systems.neuromessenger import NeuroMessenger
+from semanticnn_core.systems.pictures import Picture
+from semanticnn_core.systems.product_vq import ProductVQ
+from semanticnn_core.systems.protected import Protected, Retransmitted
+from semanticnn_core.systems.raw import Raw
+from semanticnn_core.systems.semanticnn import SemanticNN
+from semanticnn_core.systems.thumbnail import LearnedThumbnail, Thumbnail
+from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import SILENT, Run
+from semanticnn_core.training.stages import finetune_semantic, new_codec, pretrain_denoising
+
+Kind = Literal["faithful", "fair"]
+Make = Callable[[SplitModel, ImageDataset, Budget, Run], "OffloadSystem | Mapping[float, OffloadSystem]"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row of the benchmark.
+
+    make: builds, and trains, the system; where the sender knows the bit error rate, one system for each rate up to
+    which it is used. kind: as published, or with the bytes, channel and budget that all have. trained: whether the
+    training seed matters.
+    """
+
+    make: Make
+    kind: Kind = "fair"
+    trained: bool = True
+
+
+def semanticnn(
+    model: SplitModel,
+    data: ImageDataset,
+    budget: Budget,
+    run: Run = SILENT,
+    name: str = "SemanticNN, ours",
+    slice: Slice = WHOLE,
+    distill: float = 1.0,
+    **codec: object,
+) -> SemanticNN:
+    """Train SemanticNN's codec in two stages on a budget; further settings are those of the codec."""
+    bits = CodecConfig(**{key: value for key, value in codec.items() if key == "centers"}).bits
+    channels = codec.pop("code_channels", 8 * budget.bytes // (64 * bits))
+    trained = new_codec(model, data, code_settings(model, channels, **codec), budget.seed)
+    used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
+    first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages)
+    pretrain_denoising(trained, model.device_part, used, first, run)
+    finetune_semantic(trained, model, used, replace(second, distill=distill), run)
+    return SemanticNN(model.folded(), trained.requires_grad_(False), slice, name)
+
+
+def paper(**changes: object) -> Make:
+    """Return how the paper's codec is made: eight centres, its decoder; `changes` are further settings."""
+    kept = ("centers", "decoder", "decoder_widths", "code_order", "dequantizer")
+    settings = {name: getattr(PAPER, name) for name in kept} | changes
+    return partial(semanticnn, **settings)
+
+
+CHANNEL_BYTES = 16
+"""Bytes of one channel of four centres at 64 positions."""
+FIXED = 208
+"""Data bytes of 384 that arrive right up to 5 % bit errors."""
+RATES = {2.5e-3: 352, 1e-2: 320, 2.5e-2: 272, 5e-2: FIXED, 0.5: 144}
+"""Data bytes of 384 for a sender that knows the bit error rate, by the largest rate for which they are used."""
+
+
+def bottleneck(
+    model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT, size: int = FIXED
+) -> Protected:
+    """Train our codec without errors, and put it behind an error-correcting code."""
+    inner = semanticnn(model, data, budget.clean, run, code_channels=size // CHANNEL_BYTES)
+    return Protected(inner, size, budget.bytes, "bottleneck + error correction")
+
+
+def knowing_bottleneck(
+    model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT
+) -> dict[float, OffloadSystem]:
+    """Train one bottleneck for every rate of the code that a sender which knows the link would choose."""
+    name = "bottleneck + error correction, rate known"
+    made = {most: bottleneck(model, data, budget, run, size) for most, size in RATES.items()}
+    return {most: replace(each, name=name) for most, each in made.items()}
+
+
+def picture(format: str, size: int, name: str) -> Make:
+    """Return how a picture behind error correction is made."""
+
+    def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
+        return Protected(Picture(model.folded(), size, format), size, budget.bytes, name)
+
+    return make
+
+
+def repeated(format: str, name: str) -> Make:
+    """Return how a picture with checksum and retransmission is made."""
+
+    def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Retransmitted:
+        return Retransmitted(Picture(model.folded(), budget.bytes - 4, format), name)
+
+    return make
+
+
+def untrained(build: Callable[[SplitModel, Budget], OffloadSystem]) -> Make:
+    """Return how a system without training is made."""
+    return lambda model, data, budget, run=SILENT: build(model.folded(), budget)
+
+
+def learned(codec: type[FeatureCodec], clean: bool = False, name: str = "") -> Make:
+    """Return how a `FeatureCodec` is made and trained: with bit errors, or without."""
+
+    def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> OffloadSystem:
+        return train(codec, model, data, budget.clean if clean else budget, name or codec.title, run)
+
+    return make
+
+
+SYSTEMS: dict[str, Compared] = {
+    "SemanticNN, ours": Compared(semanticnn),
+    "SemanticNN, ours, a fifth": Compared(
+        partial(semanticnn, name="SemanticNN, ours, a fifth", slice=Slice(0.2)), "faithful"
+    ),
+    "SemanticNN, paper": Compared(paper(name="SemanticNN, paper")),
+    "SemanticNN, released scheme": Compared(
+        paper(name="SemanticNN, released scheme", code_order="random", distill=0.0), "faithful"
+    ),
+    "bottleneck + error correction": Compared(bottleneck),
+    "bottleneck + error correction, rate known": Compared(knowing_bottleneck),
+    "NECST": Compared(learned(NECST)),
+    "IABF": Compared(learned(IABF)),
+    "product VQ": Compared(learned(ProductVQ)),
+    "DeepCOD*": Compared(learned(DeepCOD)),
+    "DeepCOD*, no errors in training": Compared(learned(DeepCOD, True, "DeepCOD*, no errors in training"), "faithful"),
+    "AgileNN*": Compared(learned(AgileNN)),
+    "AgileNN*, LZW": Compared(learned(CompressedAgileNN, True), "faithful"),
+    "A-ADJSCC": Compared(learned(FloatADJSCC), "faithful"),
+    "A-ADJSCC, 3 bits": Compared(learned(UniformADJSCC)),
+    "BottleNet++": Compared(learned(BottleNet)),
+    "DeepSC*": Compared(learned(DeepSC), "faithful"),
+    "DeepSC*, edge alone": Compared(learned(EdgeDeepSC)),
+    "LimitNet*": Compared(learned(LimitNet)),
+    "LimitNet*, bare map": Compared(learned(BareLimitNet, True), "faithful"),
+    "thumbnail": Compared(untrained(lambda model, budget: Thumbnail(model)), trained=False),
+    "thumbnail, learned decoder": Compared(learned(LearnedThumbnail)),
+    "JPEG + error correction": Compared(picture("jpeg", FIXED, "JPEG + error correction"), trained=False),
+    "WebP + error correction": Compared(picture("webp", FIXED, "WebP + error correction"), trained=False),
+    "JPEG + retransmission": Compared(repeated("jpeg", "JPEG + retransmission"), "faithful", False),
+    "NeuroMessenger-style": Compared(untrained(lambda model, budget: NeuroMessenger(model)), "faithful", False),
+    "NeuroMessenger-style, capped": Compared(
+        untrained(lambda model, budget: NeuroMessenger(model, budget.bytes)), trained=False
+    ),
+    "raw image, 8 bits": Compared(untrained(lambda model, budget: Raw(model)), "faithful", False),
+    "raw image, 32-bit floats": Compared(untrained(lambda model, budget: Raw(model, "image", True)), "faithful", False),
+    "raw feature, 8 bits": Compared(untrained(lambda model, budget: Raw(model, "feature")), "faithful", False),
+    "raw feature, 32-bit floats": Compared(
+        untrained(lambda model, budget: Raw(model, "feature", True)), "faithful", False
+    ),
+}
+"""What the benchmark compares, in the order of its tables."""
+
+
+def from_file(words: str) -> tuple[str, Compared]:
+    """Return the name and the row of a system of one's own, given as FILE.py:CLASS.
+
+    CLASS is a `FeatureCodec`, which is trained on the budget as all are, or anything that is called with model, data
+    and budget and returns an `OffloadSystem`. Raises ValueError when the file cannot be read or lacks it.
+    """
+    path, _, wanted = words.rpartition(":")
+    file = Path(path).expanduser()
+    if not file.is_file() or not wanted:
+        raise ValueError(f"a system must be one of {', '.join(list(SYSTEMS)[:3])}, … or FILE.py:CLASS, got {words!r}")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        found = getattr(module, wanted)
+    except Exception as error:
+        raise ValueError(f"{file} gives no {wanted}: {type(error).__name__}: {error}") from error
+    if inspect.isclass(found) and issubclass(found, FeatureCodec):
+        return found.title or wanted, Compared(learned(found, name=found.title or wanted))
+    if not callable(found):
+        raise ValueError(f"{wanted} of {file} is neither a FeatureCodec nor a function (model, data, budget)")
+    return wanted, Compared(lambda model, data, budget, run=SILENT: found(model, data, budget))

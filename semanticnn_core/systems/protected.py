@@ -1,0 +1,128 @@
+"""Any system behind an error-correcting code, or behind a checksum with retransmission; every byte counts.
+
+`Protected` corrects with the package's own systematic repeat-accumulate code and belief propagation, which at these
+lengths loses no more messages than 5G's low-density parity-check code at the same rates: of 384 bytes 208 are data
+without a lost message at 5 % bit errors, 304 at 1 %. What it decides is taken at face value, also where it fails.
+`Retransmitted` sends again until a checksum is right, up to a number of times.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from semanticnn_core.channels.base import Arrival, Payload
+from semanticnn_core.codec.belief import CERTAIN, beliefs
+from semanticnn_core.codec.parity import ParityCode, parity_code
+from semanticnn_core.systems.base import OffloadSystem, Received
+from semanticnn_core.tasks.split import SplitModel
+
+BELIEVED = 1e-5
+"""The bit error rate that the system inside is told after correction."""
+CHECKSUM = 4
+"""Bytes of a CRC-32."""
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A system whose bytes, at most `data_bytes`, leave with parity: `size` bytes in all, the same for every image."""
+
+    inner: OffloadSystem
+    data_bytes: int
+    size: int
+    name: str
+
+    def __post_init__(self) -> None:
+        parity = self.size - self.data_bytes
+        if self.data_bytes < 1 or parity < 4 or parity % 4:
+            raise ValueError(f"size less data_bytes must be 4, 8, 12, … bytes of parity, got {parity}")
+
+    @property
+    def model(self) -> SplitModel:
+        """The network of the system inside."""
+        return self.inner.model
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Those of the system inside."""
+        return self.inner.settings
+
+    @property
+    def code(self) -> ParityCode:
+        """The error-correcting code."""
+        return parity_code(self.data_bytes, self.size - self.data_bytes)
+
+    def send(self, images: Tensor) -> Payload:
+        """Return the bytes of images uint8 (B, 3, H, W) with their parity."""
+        payload = self.inner.send(images)
+        if payload.data.shape[1] > self.data_bytes:
+            raise ValueError(f"{self.inner.name} sends {payload.data.shape[1]} bytes, only {self.data_bytes} fit")
+        data = torch.nn.functional.pad(payload.data, (0, self.data_bytes - payload.data.shape[1]))
+        return Payload(torch.cat([data, self.code.encode(data)], 1), local={**payload.local, "length": payload.length})
+
+    def receive(self, arrival: Arrival) -> Received:
+        """Correct what arrived, and let the system inside answer."""
+        data, local = arrival.payload.data, dict(arrival.payload.local)
+        length = local.pop("length")
+        decided = corrected(self.code, data, arrival.estimated_ber, arrival.present)
+        payload = Payload(decided[:, : int(length.max())].contiguous(), length, local)
+        return self.inner.receive(Arrival(payload, ber=BELIEVED))
+
+
+@dataclass(frozen=True)
+class Retransmitted:
+    """A system whose bytes leave with a CRC-32, again and again until it is right; the last try is taken as it is."""
+
+    inner: OffloadSystem
+    name: str
+    tries: int = 8
+
+    @property
+    def model(self) -> SplitModel:
+        """The network of the system inside."""
+        return self.inner.model
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Those of the system inside."""
+        return self.inner.settings
+
+    def send(self, images: Tensor) -> Payload:
+        """Return `tries` copies of the bytes of images, each with its checksum; `Received.sent` says what was used."""
+        payload = self.inner.send(images)
+        sums = torch.tensor([list(zlib.crc32(bytes(each)).to_bytes(CHECKSUM)) for each in payload.data.tolist()])
+        once = torch.cat([payload.data, sums.byte()], 1)
+        return Payload(once.repeat(1, self.tries), local={**payload.local, "length": payload.length})
+
+    def receive(self, arrival: Arrival) -> Received:
+        """Take the first copy whose checksum is right, or the last one."""
+        local = dict(arrival.payload.local)
+        length = local.pop("length")
+        copies = arrival.payload.data.unflatten(1, (self.tries, -1))
+        chosen = torch.tensor([self._first_right(each) for each in copies.tolist()])
+        data = copies[torch.arange(len(copies)), chosen, :-CHECKSUM].contiguous()
+        received = self.inner.receive(Arrival(Payload(data, length, local), ber=arrival.ber))
+        return replace(received, sent=(chosen + 1) * (length + CHECKSUM))
+
+    def _first_right(self, copies: list[list[int]]) -> int:
+        right = (zlib.crc32(bytes(each[:-CHECKSUM])).to_bytes(CHECKSUM) == bytes(each[-CHECKSUM:]) for each in copies)
+        return next((number for number, good in enumerate(right) if good), self.tries - 1)
+
+
+def corrected(code: ParityCode, received: Tensor, ber: float | Tensor, present: Tensor | None = None) -> Tensor:
+    """Return the data bytes, uint8 (B, data_bytes), that belief propagation decides for received bytes (B, n).
+
+    ber: the rate that the receiver believes in. present: which bytes arrived, bool (B, n); all when left out.
+    """
+    shifts = torch.arange(8, device=received.device)
+    ones = (received[:, :, None] >> shifts & 1).bool()
+    rate = torch.as_tensor(ber, device=received.device, dtype=torch.float32).reshape(-1, 1, 1)
+    odds = (torch.log1p(-rate) - rate.log()).clamp(-CERTAIN, CERTAIN)
+    llr = torch.where(ones, -odds, odds)
+    llr = llr if present is None else llr * present[:, :, None]
+    filled = llr.new_full((len(received), 4 * code.words - code.data_bytes, 8), CERTAIN)
+    whole = torch.cat([llr[:, : code.data_bytes], filled, llr[:, code.data_bytes :]], 1)
+    decided = beliefs(code, received.device)(whole.flatten(1))[:, : 8 * code.data_bytes] < 0
+    return (decided.unflatten(1, (-1, 8)) << shifts).sum(-1).byte()
