@@ -32,7 +32,7 @@ def order_by_name(name: str, centers: int, seed: int = 0) -> Tensor:
 def hamming_distances(code: Tensor) -> Tensor:
     """Return how many bits differ between the code words of every two centres, int64 (…, n, n)."""
     different = code[..., :, None] ^ code[..., None, :]
-    return sum((different >> bit) & 1 for bit in range(6))
+    return sum((different >> bit) & 1 for bit in range((code.shape[-1] - 1).bit_length()))
 
 
 def order_distortion(codes: Tensor, levels: Tensor, prior: Tensor, bers: Tensor, posterior: bool = True) -> Tensor:
