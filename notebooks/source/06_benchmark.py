@@ -77,8 +77,8 @@ for system in three:
 # The published table holds every system that the paper compares with, and the rivals that we think are strongest. All
 # are trained on the same few thousand images, for the same steps, at error rates from 0.1 to 10 %, and keep the running
 # average of their weights; no validation chooses an epoch. A *fair* row has the bytes, the channel and the budget of
-# all; a *faithful* one does what its paper says, whatever it sends. Numbers are per cent of test images, mean ± standard
-# deviation over trainings; the budget is far below that of the published codecs, so all of them could do better.
+# all; a *faithful* one does what its paper says, whatever it sends. Numbers are per cent of test images, mean ±
+# standard deviation over trainings. The budget is far below that of the published codecs: all of them could do better.
 
 # %%
 table = benchmark.read_benchmark(tables.table_path(dataset, "benchmark"))
@@ -113,7 +113,8 @@ draw_rivals(table, shown, levers) if len(table) else None
 # multiply-accumulate takes time and charge. Filled: fair rows; open: faithful ones.
 
 # %%
-draw_sizes(table, [*shown, *[name for name in order if name.startswith(("raw", "Neuro", "DeepSC"))]]) if len(table) else None
+large = [name for name in order if name.startswith(("raw", "NeuroMessenger", "DeepSC"))]
+draw_sizes(table, [*shown, *large]) if len(table) else None
 
 # %%
 ranking.cost_table(table) if len(table) else None

@@ -61,17 +61,19 @@ def less(table: pd.DataFrame, like: str = OURS, column: object = GRID) -> pd.Dat
 
 
 def ranking_table(table: pd.DataFrame, like: str = OURS) -> pd.DataFrame:
-    """Write `ranking` for reading: per cent, with what a system lies below `like` in points ± standard error."""
-    places, differences, shown = ranking(table), less(table, like), {}
+    """Write `ranking` for reading: per cent, with what a system lies below `like`, if that is there, in points."""
+    places, shown = ranking(table), {}
+    differences = less(table, like) if like in places.index else None
     for name, row in places.iterrows():
         cells = {"row": row["kind"], "bytes": f"{row['bytes']:,.0f}", "trainings": f"{row['trainings']:.0f}"}
         cells |= {percent(ber): f"{100 * row[ber]:.1f}" for ber in places.columns if isinstance(ber, float)}
         for mean in (GRID, EVEN):
             spread = row[f"{mean}, std"]
             cells[mean] = f"{100 * row[mean]:.1f}" + (f" ± {100 * spread:.1f}" if pd.notna(spread) else "")
-        gap = differences.loc[name]
-        error = f" ± {100 * gap['standard_error']:.1f}" if pd.notna(gap["standard_error"]) else ""
-        cells["ours lies above it by"] = "" if name == like else f"{100 * gap['difference']:+.1f}{error}"
+        if differences is not None:
+            gap = differences.loc[name]
+            error = f" ± {100 * gap['standard_error']:.1f}" if pd.notna(gap["standard_error"]) else ""
+            cells["ours lies above it by"] = "" if name == like else f"{100 * gap['difference']:+.1f}{error}"
         shown[name] = cells
     return pd.DataFrame.from_dict(shown, "index").rename_axis("system")
 

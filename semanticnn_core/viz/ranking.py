@@ -15,14 +15,14 @@ MARKS = "osD^vPX"
 
 
 def draw_rivals(table: pd.DataFrame, systems: Sequence[str], levers: pd.DataFrame | None = None) -> Figure:
-    """Draw accuracy over bit error rates of some systems, ours first; bars: std over trainings.
+    """Draw accuracy over bit error rates of some systems, as far as the table has them; bars: std over trainings.
 
     levers: the table of levers, for the limit line that perfect error correction would draw.
     """
     figure, axes = panes(size=(9.5, 4.2))
     axis = axes[0, 0]
     means = table.groupby(["system", "ber", "train_seed"], sort=False)["accuracy"].mean()
-    for number, name in enumerate(systems):
+    for number, name in enumerate(each for each in systems if each in set(table["system"])):
         stats = 100 * means[name].groupby("ber").agg(["mean", "std"]).fillna(0)
         look = {"marker": MARKS[number % len(MARKS)], "color": CYCLE[number % len(CYCLE)]}
         look |= {"lw": 3.0, "zorder": 3} if name == OURS else {"lw": 1.5}

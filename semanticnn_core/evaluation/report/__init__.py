@@ -66,6 +66,7 @@ def values(root: Path) -> dict[str, str]:
         codecs.windows_section,
         codecs.schemes_section,
         codecs.levers_section,
+        codecs.benchmark_section,
         codecs.cifar_section,
         codecs.noise_section,
         codecs.notes_section,

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from semanticnn_core.config import BER_GRID, percent
-from semanticnn_core.evaluation import tables
+from semanticnn_core.evaluation import ranking, tables
+from semanticnn_core.evaluation.benchmark import read_benchmark
 from semanticnn_core.evaluation.publish import accuracy_in_words, results_in_words, spread_in_words
 from semanticnn_core.evaluation.report.words import (
     CODEC,
@@ -123,6 +124,19 @@ def levers_section(root: Path) -> dict[str, str]:
         "levers_wrong": listed(map(percent, wrong.unique())),
         "levers_spread": f"{100 * at_worst['accuracy'].std():.2f}",
         "levers_commands": commands_of(table),
+    }
+
+
+def benchmark_section(root: Path) -> dict[str, str]:
+    """Fill in the benchmark: every compared system, in order, and what they cost."""
+    table = read_benchmark(tables.table_path("scene_digits", "benchmark", root))
+    budget = table[["images", "epochs"]].drop_duplicates()
+    words = [f"{row.images:,} images, {row.epochs.replace('+', ' + ')} epochs" for row in budget.itertuples()]
+    return {
+        "benchmark": markdown(ranking.ranking_table(table)),
+        "benchmark_costs": markdown(ranking.cost_table(table)),
+        "benchmark_budget": listed(words),
+        "benchmark_commands": commands_of(table),
     }
 
 
