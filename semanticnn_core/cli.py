@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import os
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
         _checked(command)()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (ValueError, OSError, RuntimeError) as error:
         print(_explained(error), file=sys.stderr)
         sys.exit(2)

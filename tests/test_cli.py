@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -321,3 +322,11 @@ def test_a_recipe_says_how_long_unless_the_stages_do():
     assert [stage.epochs for stage in Train(recipe="long").stages] == [4, 30]
     assert [stage.epochs for stage in Train(stage2=Stage(epochs=7, ber=(0.01, 0.02))).stages] == [2, 7]
     assert Train(stage2=Stage(epochs=7, ber=(0.01, 0.02))).stages[1].ber == (0.01, 0.02)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    run = subprocess.Popen(
+        [sys.executable, "-m", "semanticnn_core", "benchmark", "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    run.stdout.close()
+    assert run.wait(60) == 1 and run.stderr.read() == b""

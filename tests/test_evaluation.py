@@ -277,3 +277,10 @@ def test_the_interval_of_a_mean_is_that_of_theory():
     apart = interval([images, 1 - images])
     assert apart[1] - apart[0] > 0.7, "seeds that differ widen it"
     assert all(math.isnan(each) for each in interval([None, None]))
+
+
+def test_scores_that_are_no_means_are_refused_before_anything_is_sent(split, codec, dataset, monkeypatch):
+    monkeypatch.setattr(type(split.task), "per_image", lambda *_: None)
+    monkeypatch.setattr(SemanticNN, "send", lambda *_: pytest.fail("something was sent"))
+    with pytest.raises(ValueError, match="accuracy is no mean over images; sweep without by_image"):
+        sweep([SemanticNN(split, codec)], dataset.test, [BitErrors(0.0)], 1, by_image=True)

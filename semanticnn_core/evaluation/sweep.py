@@ -56,6 +56,8 @@ def measure(
 ) -> pd.DataFrame:
     """Return the rows of one system, links × seeds (× images)."""
     task, rows = system.model.task, []
+    if by_image:
+        _check_by_image(system.model, split)
     crossed = _crossed(system, split, [link.channel(seed) for link in links for seed in seeds])
     clean = task.answers(crossed.clean)
     for number, link in enumerate(links):
@@ -77,6 +79,16 @@ def measure(
                 rest |= {f"{task.metric}_low": low, f"{task.metric}_high": high}
             rows.append(pd.DataFrame({**keys, task.metric: scores[0], "agreement": scores[1], **rest}))
     return pd.concat(rows, ignore_index=True)
+
+
+@torch.no_grad()
+def _check_by_image(model: SplitModel, split: Split) -> None:
+    """Refuse a task whose score is no mean over images, before any image is sent."""
+    few = split.take(2)
+    with evaluating(model):
+        outputs = model(few.batch(torch.arange(len(few)))["image"].to(model.device))
+    if model.task.per_image(moved(outputs, "cpu"), few.columns) is None:
+        raise ValueError(f"{model.task.metric} is no mean over images; sweep without by_image")
 
 
 @dataclass
