@@ -90,16 +90,18 @@ def test_every_weight_of_a_learned_system_gets_a_gradient(make, split, dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["NECST", "product VQ", "DeepCOD*", "AgileNN*", "A-ADJSCC, 3 bits", "LimitNet*"])
-def test_training_learns_and_is_the_same_twice(name, split, dataset):
-    budget = Budget(images=96, epochs=(6, 2))
-    links = [BitErrors(0.01)]
-    made = [SYSTEMS[name].make(split, dataset, budget) for _ in range(2)]
-    first, second = (sweep([each], dataset.test, links, 2) for each in made)
-    assert first.equals(second)
-    start = sweep([started(type(made[0].codec), split, dataset)], dataset.test, links, 2)
-    assert first["feature_mse"].mean() < 0.5 * start["feature_mse"].mean()
-    assert first["accuracy"].mean() > 0.5
+@pytest.mark.parametrize("name", ["NECST", "product VQ", "DeepCOD*", "AgileNN*"])
+def test_training_learns(name, split, dataset):
+    trained = SYSTEMS[name].make(split, dataset, Budget(images=96, epochs=(4, 1)))
+    begun = started(type(trained.codec), split, dataset)
+    after, before = (sweep([each], dataset.test, [BitErrors(0.01)], 1) for each in (trained, begun))
+    assert after["feature_mse"].mean() < 0.5 * before["feature_mse"].mean()
+    assert after["accuracy"].mean() > 0.5
+
+
+def test_a_training_is_the_same_twice(split, dataset):
+    first, second = (SYSTEMS["IABF"].make(split, dataset, FEW).codec.state_dict() for _ in range(2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @given(st.lists(st.integers(0, 7), max_size=400))

@@ -9,8 +9,8 @@ from string import Template
 
 import pandas as pd
 
-from semanticnn_core.config import BER_GRID
-from semanticnn_core.evaluation import tables
+from semanticnn_core.evaluation import ranking, tables
+from semanticnn_core.evaluation.benchmark import read_benchmark
 from semanticnn_core.evaluation.publish import accuracy_in_words, checkpoint_page, spread_in_words
 from semanticnn_core.evaluation.report import codecs, device, maps
 from semanticnn_core.evaluation.report.words import (
@@ -19,7 +19,6 @@ from semanticnn_core.evaluation.report.words import (
     PAPER_DATA,
     checkpoint_files,
     default_checkpoint,
-    in_points,
     markdown,
     published_table,
     short_percent,
@@ -28,6 +27,8 @@ from semanticnn_core.evaluation.sweep import summarize
 from semanticnn_core.files import located
 
 TEMPLATE = "README.tmpl"
+FIRST = 5
+"""Compared systems that the front page names."""
 MADE = "<!-- Made by `semanticnn results`"
 """How a page begins that may be written again."""
 BLOCK = re.compile(r"(<!-- semanticnn results -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -89,11 +90,9 @@ def front_block(root: Path) -> str:
     shown = pd.DataFrame.from_dict(rows, "index", columns=[f"accuracy (uncompressed: {clean:.2%})", "points lost"])
     cifar = published_table(root, PAPER_DATA)
     means = [f"{row.system} {accuracy_in_words(row)}" for row in tables.grid_means(cifar)[:2].itertuples()]
-    ours = tables.against_released(published_table(root, "scene_digits", "schemes"))["ours"]
-    gains = [
-        f"{in_points(row.difference, row.standard_error)} at {short_percent(row.ber)}"
-        for row in ours[ours["ber"].isin(BER_GRID[::2])].itertuples()
-    ]
+    places = ranking.ranking(read_benchmark(tables.table_path("scene_digits", "benchmark", root)))
+    first = places[places["kind"] == "fair"].head(FIRST)
+    rivals = [f"{name} {100 * mean:.1f}%" for name, mean in first[ranking.GRID].items()]
     lines = [
         f"{NETWORKS[about['base']['model']]} at {about['base']['image_size']} px on SceneDigits, test split, "
         f"{spread_in_words(table)} over {table['seed'].nunique()} channel seeds.",
@@ -103,8 +102,7 @@ def front_block(root: Path) -> str:
         "",
         f"- CIFAR-100, mean over 0.01–5% errors: {', '.join(means)}; "
         f"uncompressed {tables.uncompressed_accuracy(cifar):.2%}.",
-        "- Ours less the released code's scheme, SceneDigits, short trainings, points ± standard error: "
-        f"{', '.join(gains)}.",
+        f"- Benchmark of compared systems, SceneDigits, short trainings, the same mean: {'; '.join(rivals)}.",
         "",
     ]
     return "\n".join(lines)
