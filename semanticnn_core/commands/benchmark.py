@@ -48,26 +48,29 @@ class Benchmark(Settings):
     def __call__(self) -> None:
         from semanticnn_core.evaluation.benchmark import benchmark, read_benchmark
         from semanticnn_core.systems import open_checkpoint
-        from semanticnn_core.systems.compared import SYSTEMS, from_file
+        from semanticnn_core.systems.compared import PUBLISHED, SYSTEMS, from_file, published
         from semanticnn_core.systems.learned import Budget
 
         if self.list:
-            print(*(f"{name}  ({each.kind})" for name, each in SYSTEMS.items()), sep="\n")
+            print(*(f"{name}  ({each.kind})" for name, each in SYSTEMS.items()), f"{PUBLISHED}  (published)", sep="\n")
             return
-        unknown = [name for name in self.systems if name not in SYSTEMS]
+        unknown = [name for name in self.systems if name not in (*SYSTEMS, PUBLISHED)]
         if unknown:
             raise ValueError(f"systems must be of those that --list prints, got {unknown[0]!r}")
         own = dict(from_file(words) for words in self.system)
-        taken = [name for name in own if name in SYSTEMS]
+        taken = [name for name in own if name in (*SYSTEMS, PUBLISHED)]
         if taken:
             raise ValueError(f"a system of one's own needs a name of its own; {taken[0]!r} is taken")
-        names = self.systems or (() if own else tuple(SYSTEMS))
         checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
+        known = SYSTEMS | ({PUBLISHED: published(checkpoint.codec)} if checkpoint.systems else {})
+        names = self.systems or (() if own else tuple(known))
         out = self.out or Path(f"runs/benchmark-{data.name}.csv")
         read_benchmark(out)  # refuses what is no table of ours
         out.parent.mkdir(parents=True, exist_ok=True)
         budget = Budget(bytes=self.bytes, images=min(self.images, len(data.train)), epochs=self.epochs, flip=self.flip)
-        compared = {name: SYSTEMS[name] for name in names} | own
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(f"{self.checkpoint} has no codec of its own; leave {missing[0]!r} out of systems")
+        compared = {name: known[name] for name in names} | own
         model = checkpoint.model
         rows = benchmark(compared, model, data, budget, out, self.train_seeds, self.test_images, this_command())
         for name, seed, table in rows:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
@@ -30,7 +31,9 @@ from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training.loop import SILENT, Run
 from semanticnn_core.training.stages import finetune_semantic, new_codec, pretrain_denoising
 
-Kind = Literal["faithful", "fair"]
+Kind = Literal["faithful", "fair", "published"]
+PUBLISHED = "SemanticNN, published"
+"""The row of a checkpoint's own codec."""
 Make = Callable[[SplitModel, ImageDataset, Budget, Run], "OffloadSystem | Mapping[float, OffloadSystem]"]
 
 
@@ -39,8 +42,8 @@ class Compared:
     """A row of the benchmark.
 
     make: builds, and trains, the system; where the sender knows the bit error rate, one system for each rate up to
-    which it is used. kind: as published, or with the bytes, channel and budget that all have. trained: whether the
-    training seed matters.
+    which it is used. kind: as its paper has it, or with the bytes, channel and budget that all have, or a codec that
+    was trained far longer. trained: whether the training seed matters.
     """
 
     make: Make
@@ -117,6 +120,11 @@ def repeated(format: str, name: str) -> Make:
         return Retransmitted(Picture(model.folded(), budget.bytes - 4, format), name)
 
     return make
+
+
+def published(codec: SemanticCodec) -> Compared:
+    """Return the row of a codec as it is: what a system can do that had all the time it needed."""
+    return Compared(untrained(lambda model, _: SemanticNN(model, codec, name=PUBLISHED)), "published", False)
 
 
 def untrained(build: Callable[[SplitModel, Budget], OffloadSystem]) -> Make:
