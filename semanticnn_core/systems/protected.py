@@ -1,8 +1,8 @@
 """Any system behind an error-correcting code, or behind a checksum with retransmission; every byte counts.
 
-`Protected` corrects with the package's own systematic repeat-accumulate code and belief propagation, which at these
-lengths loses no more messages than 5G's low-density parity-check code at the same rates: of 384 bytes 208 are data
-without a lost message at 5 % bit errors, 304 at 1 %. What it decides is taken at face value, also where it fails.
+`Protected` corrects with the package's own systematic repeat-accumulate code and belief propagation, which carries what
+5G's low-density parity-check code carries (data/results/codes.csv): of 384 bytes 208 are data at 5 % bit errors, 304 at
+1 %, and hardly a message is lost. What it decides is taken at face value, also where it fails.
 `Retransmitted` sends again until a checksum is right, up to a number of times.
 """
 

@@ -131,11 +131,18 @@ def benchmark_section(root: Path) -> dict[str, str]:
     """Fill in the benchmark: every compared system, in order, and what they cost."""
     table = read_benchmark(tables.table_path("scene_digits", "benchmark", root))
     budget = table[["images", "epochs"]].drop_duplicates()
+    codes = result_table(root, "codes")
+    lost = codes.assign(rate=codes["ber"].map(percent), lost=codes["lost"].map("{:.1%}".format))
+    lost = lost.pivot(index=["ber", "rate", "data_bytes"], columns="code", values="lost")
+    lost.index = [f"{rate}, {size} B" for _, rate, size in lost.index]
     words = [f"{row.images:,} images, {row.epochs.replace('+', ' + ')} epochs" for row in budget.itertuples()]
     return {
         "benchmark": markdown(ranking.ranking_table(table)),
         "benchmark_costs": markdown(ranking.cost_table(table)),
         "benchmark_budget": listed(words),
+        "benchmark_codes": markdown(lost.rename_axis("bit error rate, bytes of data")),
+        "benchmark_messages": str(codes["messages"].iloc[0]),
+        "benchmark_codes_commands": commands_of(codes),
         "benchmark_commands": commands_of(table),
     }
 

@@ -20,6 +20,7 @@ COLUMNS = {
     "speed": "network what of_limit of_folded_limit command",
     "packing": "mb_per_second command",
     "latency": "after picture p95 command",
+    "codes": "code ber data_bytes bytes lost messages command",
     "notes": "name value spread what command",
 }
 """Tables that benchmarks write, and the columns that a page needs; they may have more. Accuracies are shares (0–1),
