@@ -14,6 +14,7 @@ from semanticnn_core.datasets import ImageDataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.benchmark import RATES, benchmark, measured, read_benchmark
 from semanticnn_core.evaluation.costs import costs
+from semanticnn_core.evaluation.ranking import ranking, ranking_table
 from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN
@@ -33,6 +34,7 @@ from semanticnn_core.systems.protected import CHECKSUM, Protected, Retransmitted
 from semanticnn_core.systems.raw import Raw
 from semanticnn_core.systems.thumbnail import LearnedThumbnail, Thumbnail
 from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.viz.ranking import draw_rivals
 
 SIZE = 384
 FEW = Budget(images=32, epochs=(1, 1))
@@ -289,6 +291,7 @@ class Signs(FeatureCodec):
 
 @pytest.mark.slow
 def test_a_system_of_ones_own_is_one_file(split, dataset, tmp_path):
+    assert len(OWN.splitlines()) <= 60
     (tmp_path / "own.py").write_text(OWN)
     name, row = from_file(f"{tmp_path / 'own.py'}:Signs")
     path = tmp_path / "table.csv"
@@ -299,6 +302,8 @@ def test_a_system_of_ones_own_is_one_file(split, dataset, tmp_path):
     table = read_benchmark(path)
     assert table.groupby("system")["bytes"].first().to_dict() == {"signs": 384, "thumbnail": 384}
     assert len(table) == 3 * len(RATES) * 3 and (table["command"] == "a command").all()
+    assert list(ranking_table(table).index) == list(ranking(table).index) and "signs" in ranking(table).index
+    assert "signs" in [line.get_label() for line in draw_rivals(table, ["signs"]).axes[0].containers]
     longer = replace(FEW, epochs=(1, 2))
     again = benchmark({name: row}, split, dataset, longer, path, (0,))
     assert [each[:2] for each in again] == [("signs", 0)]
