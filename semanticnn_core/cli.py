@@ -4,38 +4,9 @@ import codecs
 import io
 import os
 import sys
-from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Any
 
-import tyro
-
-from semanticnn_core.commands.benchmark import Benchmark
-from semanticnn_core.commands.decode import Decode
-from semanticnn_core.commands.doctor import Doctor
-from semanticnn_core.commands.encode import Encode
-from semanticnn_core.commands.evaluate import Evaluate
-from semanticnn_core.commands.export import Export
-from semanticnn_core.commands.results import Results
-from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.shared import record
-from semanticnn_core.commands.train import Train
-from semanticnn_core.commands.train_base import TrainBase
-from semanticnn_core.config import unchecked
-from semanticnn_core.files import expanded
-
-COMMANDS = {
-    "run": Run,
-    "train-base": TrainBase,
-    "train": Train,
-    "evaluate": Evaluate,
-    "benchmark": Benchmark,
-    "doctor": Doctor,
-    "encode": Encode,
-    "decode": Decode,
-    "export": Export,
-    "results": Results,
-}
+from semanticnn_core.commands.words import checked, parsed
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,15 +17,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _check_text(words)
         record(words)
-        with unchecked():
-            command = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS,
-                prog="semanticnn",
-                description="SemanticNN Lab: features as a few hundred bytes, over a link that flips bits.",
-                args=words,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-        _checked(command)()
+        command = parsed(words)
+        checked(command)()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -81,30 +45,6 @@ def _check_text(words: list[str]) -> None:
             word.encode()
         except UnicodeEncodeError:  # Python's stand-ins for bytes that the locale does not know
             raise ValueError(f"{word!r} is no text in this locale; set PYTHONUTF8=1, or give another name") from None
-
-
-def _checked(settings: Any, prefix: str = "--") -> Any:
-    """Return the settings with all checks made and `~` in paths expanded; errors name options as they are typed."""
-    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
-    for name, value in values.items():
-        if is_dataclass(value):
-            values[name] = _checked(value, f"{prefix}{_typed(name)}.")
-        elif isinstance(value, Path):
-            values[name] = expanded(value)
-        elif isinstance(value, tuple):
-            values[name] = tuple(expanded(each) if isinstance(each, Path) else each for each in value)
-    try:
-        return type(settings)(**values)
-    except ValueError as error:
-        words = str(error).split(" ")  # "seeds must be …", "start and pretrained exclude …"
-        for place in (0, 2) if words[1:2] == ["and"] else (0,):
-            if words[place] in values:
-                words[place] = prefix + _typed(words[place])
-        raise ValueError(" ".join(words)) from error
-
-
-def _typed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _explained(error: Exception) -> str:

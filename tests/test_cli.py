@@ -16,6 +16,7 @@ from semanticnn_core import cli
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.commands.shared import this_command
 from semanticnn_core.commands.train import Train
+from semanticnn_core.commands.words import COMMANDS
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig, Stage
 from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.systems.checkpoints import save_checkpoint
@@ -56,13 +57,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_describes_every_command(command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command.split(), "--help"])
     out = " ".join(capsys.readouterr().out.split())
     assert caught.value.code in (None, 0)
-    expected = cli.COMMANDS if not command else [cli.COMMANDS[command].__doc__.split()[0], "--"]
+    expected = COMMANDS if not command else [COMMANDS[command].__doc__.split()[0], "--"]
     assert all(each in out for each in expected)
 
 
@@ -142,7 +143,7 @@ def test_a_data_set_with_other_classes_than_the_network_s_is_refused(command, ca
 
 def test_a_command_is_recorded_as_anybody_would_give_it(monkeypatch):
     recorded = []
-    for kind in (cli.Evaluate, cli.Train):
+    for kind in (COMMANDS["evaluate"], Train):
         monkeypatch.setattr(kind, "__call__", lambda self: recorded.append(this_command()))
     semanticnn("evaluate --limit 20 --ber 0.01 --out nb.csv --data-root /x/data", monkeypatch)
     semanticnn("train --resume --data_root=/x --slices 0.5", monkeypatch)
@@ -159,7 +160,7 @@ def test_a_home_is_expanded_in_every_path(command, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     called = []
-    monkeypatch.setattr(cli.COMMANDS[command], "__call__", lambda self: called.append(self))
+    monkeypatch.setattr(COMMANDS[command], "__call__", lambda self: called.append(self))
     cli.main([command, "--out=~/made.csv", "--data-root=~/data"])
     assert (called[0].out, called[0].data_root) == (tmp_path / "made.csv", tmp_path / "data")
 
@@ -168,7 +169,7 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
     def broken(self) -> None:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(cli.Evaluate, "__call__", broken)
+    monkeypatch.setattr(COMMANDS["evaluate"], "__call__", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         cli.main(["evaluate"])
 

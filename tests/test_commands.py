@@ -20,6 +20,7 @@ from tiny import make_dataset, make_split
 from semanticnn_core import cli
 from semanticnn_core.channels import Arrival, BinarySymmetric, Payload
 from semanticnn_core.codec import SemanticCodec
+from semanticnn_core.commands.words import COMMANDS
 from semanticnn_core.config import CodecConfig, CodecTrainConfig, Slice
 from semanticnn_core.datasets import ImageDataset, load_dataset
 from semanticnn_core.evaluation import doctor
@@ -349,7 +350,7 @@ def test_a_defect_of_ours_is_no_mistake(monkeypatch):
     def broken(self) -> None:
         raise NotImplementedError("not written yet")
 
-    monkeypatch.setattr(cli.Evaluate, "__call__", broken)
+    monkeypatch.setattr(COMMANDS["evaluate"], "__call__", broken)
     with pytest.raises(NotImplementedError):
         run("evaluate")
 
@@ -408,6 +409,6 @@ def test_a_table_is_written_in_a_locale_that_is_not_utf_8(workplace):
 
 
 def test_settings_of_a_word_or_a_number():
-    assert cli.Decode(payload=Path("x")).ber == "unknown" and cli.Decode(payload=Path("x"), ber=0).ber == 0.0
+    assert COMMANDS["decode"](payload=Path("x")).ber == "unknown" and COMMANDS["decode"](payload=Path("x"), ber=0).ber == 0.0
     with pytest.raises(ValueError, match="ber must be of type float, got 'some'"):
-        replace(cli.Decode(payload=Path("x")), ber="some")
+        replace(COMMANDS["decode"](payload=Path("x")), ber="some")

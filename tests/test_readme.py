@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semanticnn_core import cli
+from semanticnn_core.commands import words
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def test_python_blocks_run():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command, monkeypatch):
     called = []
-    for kind in cli.COMMANDS.values():
+    for kind in words.COMMANDS.values():
         monkeypatch.setattr(kind, "__call__", lambda self: called.append(self))
     cli.main(shlex.split(command)[1:])
     assert len(called) == 1
