@@ -409,6 +409,7 @@ def test_a_table_is_written_in_a_locale_that_is_not_utf_8(workplace):
 
 
 def test_settings_of_a_word_or_a_number():
-    assert COMMANDS["decode"](payload=Path("x")).ber == "unknown" and COMMANDS["decode"](payload=Path("x"), ber=0).ber == 0.0
+    assert COMMANDS["decode"](payload=Path("x")).ber == "unknown"
+    assert COMMANDS["decode"](payload=Path("x"), ber=0).ber == 0.0
     with pytest.raises(ValueError, match="ber must be of type float, got 'some'"):
         replace(COMMANDS["decode"](payload=Path("x")), ber="some")
