@@ -215,7 +215,7 @@ def test_damaged_npz_is_refused_by_name(tmp_path):
         refused(str(path), named, name="damaged", root=tmp_path)
 
 
-# CIFAR-100
+# CIFAR-100 and CIFAR-10
 
 
 @pytest.fixture
@@ -270,3 +270,25 @@ def test_cifar_that_cannot_be_had_says_where_it_comes_from(cifar, tmp_path):
     refused("no network", "does not match its checksums", folder, name="cifar100", root=tmp_path)
     np.savez(file, **arrays(side=28))
     refused(file, "32×32", "28×28", name="cifar100", root=tmp_path)
+
+
+def test_cifar10_is_read_from_torchvisions_five_batches(monkeypatch, tmp_path):
+    from torchvision.datasets import CIFAR10
+
+    for name in ("train_list", "test_list"):
+        monkeypatch.setattr(CIFAR10, name, [[file, None] for file, _ in getattr(CIFAR10, name)])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": None})
+    folder, random = tmp_path / "cifar-10-batches-py", np.random.default_rng(0)
+    folder.mkdir()
+    written = {}
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        rows, labels = random.integers(0, 256, (40, 3072), np.uint8), (np.arange(40) % 10).tolist()
+        (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": labels, "batch_label": name}, 2))
+        written[name] = rows
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"kind {n}" for n in range(10)]}, 2))
+    data = load_dataset("cifar10", tmp_path, image_size=32, download=False)
+    assert sizes(data) == [180, 20, 40] and data.classes[3] == "kind 3" and data.name == "cifar10"
+    assert np.array_equal(data.test["image"][:].flatten(1).numpy(), written["test_batch"])
+    (folder / "data_batch_3").unlink()
+    for each in ("data_batch_5, test_batch and batches.meta", "CIFAR-10", str(tmp_path / "cifar10.npz")):
+        refused(each, "does not match its checksums", name="cifar10", root=tmp_path, download=False)

@@ -1,4 +1,4 @@
-"""Data sets behind one function: the embedded SceneDigits, CIFAR-100, and whatever the user brings."""
+"""Data sets behind one function: the embedded SceneDigits, CIFAR-10 and CIFAR-100, and whatever the user brings."""
 
 import operator
 import os
@@ -16,15 +16,17 @@ def load_dataset(
 ) -> ImageDataset:
     """Load a data set as images (N, 3, image_size, image_size) with train, validation and test splits.
 
-    name: "scene_digits" (embedded), "cifar100", or the user's own data: an `.npz` file under MedMNIST's key names
-        or a directory with one folder a class. Own data is looked for as `root`/NAME.npz, then `root`/NAME, then NAME
-        as a path; the first that exists is taken.
+    name: "scene_digits" (embedded), "cifar10", "cifar100", or the user's own data: an `.npz` file under MedMNIST's key
+        names, a directory with one folder a class, or Tiny-ImageNet as its archive unpacks. Own data is looked for as
+        `root`/NAME.npz, then `root`/NAME, then NAME as a path; the first that exists is taken.
     seed: fixes SceneDigits itself, and the splits drawn where own data lacks them.
     download: whether a data set that is not there may be downloaded.
     Raises DataError when the data set is unknown, missing, damaged or not of the expected layout.
     """
     if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
-        raise DataError(f"name must be scene_digits, cifar100, or the name or path of your own data; got {name!r}")
+        raise DataError(
+            f"name must be scene_digits, cifar10, cifar100, or the name or path of your own data; got {name!r}"
+        )
     name = os.fspath(name)
     image_size = _whole("image_size", image_size, "a whole number of pixels", 1)
     seed = _whole("seed", seed, "a whole number", 0)
@@ -35,21 +37,24 @@ def load_dataset(
         if image_size != SIZE:
             raise DataError(f"scene_digits is made at {SIZE}×{SIZE}: image_size must be {SIZE}, got {image_size}")
         return load_scene_digits(root, seed)
-    if name == "cifar100":
-        from semanticnn_core.datasets.cifar100 import load_cifar100
+    if name in ("cifar10", "cifar100"):
+        from semanticnn_core.datasets.cifar import load_cifar
 
-        return load_cifar100(root, image_size, download)
+        return load_cifar(name, root, image_size, download)
 
     places = (root / f"{name}.npz", root / name, located(name))
     path = next((place for place in places if os.path.exists(place)), None)
     if path is None:
         raise DataError(
-            f"no data set {name!r}: it is neither scene_digits nor cifar100, and there is no "
+            f"no data set {name!r}: it is none of scene_digits, cifar10 and cifar100, and there is no "
             f"{' or '.join(str(place) for place in dict.fromkeys(places))}"
         )
     if path.is_dir():
         from semanticnn_core.datasets.folder import load_folder
+        from semanticnn_core.datasets.tiny_imagenet import is_tiny_imagenet, load_tiny_imagenet
 
+        if is_tiny_imagenet(path):
+            return load_tiny_imagenet(path, image_size, seed)
         return load_folder(path, image_size, seed)
     if path.suffix.lower() != ".npz":
         from semanticnn_core.datasets.folder import LAYOUT
