@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
+from semanticnn_core.config import PAPER, STAGE2_RATE, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN
@@ -59,24 +59,29 @@ def semanticnn(
     name: str = "SemanticNN, ours",
     slice: Slice = WHOLE,
     distill: float = 1.0,
+    rate: float = STAGE2_RATE,
     **codec: object,
 ) -> SemanticNN:
-    """Train SemanticNN's codec in two stages on a budget; further settings are those of the codec."""
+    """Train SemanticNN's codec on a budget; rate: learning rate of stage 2; further settings are the codec's."""
     bits = CodecConfig(**{key: value for key, value in codec.items() if key == "centers"}).bits
     channels = codec.pop("code_channels", 8 * budget.bytes // (64 * bits))
     trained = new_codec(model, data, code_settings(model, channels, **codec), budget.seed)
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
-    first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages)
+    first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages(rate))
     pretrain_denoising(trained, model.device_part, used, first, run)
     finetune_semantic(trained, model, used, replace(second, distill=distill), run)
     return SemanticNN(model.folded(), trained.requires_grad_(False), slice, name)
+
+
+PAPER_RATE = 2e-3
+"""Learning rate of stage 2 for the paper's decoder, which would hardly learn on this budget in steps that suit ours."""
 
 
 def paper(**changes: object) -> Make:
     """Return how the paper's codec is made: eight centres, its decoder; `changes` are further settings."""
     kept = ("centers", "decoder", "decoder_widths", "code_order", "dequantizer")
     settings = {name: getattr(PAPER, name) for name in kept} | changes
-    return partial(semanticnn, **settings)
+    return partial(semanticnn, rate=PAPER_RATE, **settings)
 
 
 CHANNEL_BYTES = 16

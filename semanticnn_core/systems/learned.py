@@ -45,12 +45,11 @@ class Budget(Settings):
         """The same without bit errors: what a system gets that never thought of them."""
         return replace(self, ber=(POSITIVE, POSITIVE))
 
-    @property
-    def stages(self) -> tuple[Stage, Stage]:
-        """The settings of both stages."""
+    def stages(self, rate: float = STAGE2_RATE) -> tuple[Stage, Stage]:
+        """Return the settings of both stages; rate: the second one's learning rate, each system's own."""
         common = {"ber": self.ber, "flip": self.flip, "seed": self.seed}
         first, second = self.epochs
-        return Stage(epochs=first, **common), Stage(epochs=second, learning_rate=STAGE2_RATE, **common)
+        return Stage(epochs=first, **common), Stage(epochs=second, learning_rate=rate, **common)
 
 
 class FeatureCodec(nn.Module):
@@ -68,6 +67,8 @@ class FeatureCodec(nn.Module):
     """What tables call it; the class' name when empty."""
     bits = 0
     """Bits that leave for an image, set by the system."""
+    rate = STAGE2_RATE
+    """Learning rate of stage 2: SemanticNN's, where the validation split did not ask for another."""
     sees = "feature"
     """What `encode` gets: the feature, or the image uint8 (B, 3, H, W) itself."""
 
@@ -161,8 +162,8 @@ def train(
 ) -> LearnedSystem:
     """Build a system's codec and train it on a budget: stage 1 with equation 1, stage 2 for the task.
 
-    Every system gets the same images in the same order, the same rates, steps and averaging of weights; stage 2 has
-    cross-entropy and distillation from the uncompressed network, the network itself is frozen.
+    Every system gets the same images in the same order, the same error rates, steps and averaging of weights; stage 2
+    has cross-entropy and distillation from the uncompressed network, the network itself is frozen.
     """
     torch.manual_seed(budget.seed)
     device, served = training_device(), model.folded()
@@ -170,7 +171,7 @@ def train(
     train_split = data.train.take(budget.images)
     with torch.no_grad(), evaluating(model):
         codec.start(model.device_part(train_split.batch(torch.arange(min(256, len(train_split))))["image"]), served)
-    first, second = budget.stages
+    first, second = budget.stages(codec.rate)
 
     def sent(network: nn.Module, batch: dict[str, Tensor], config: Stage, progress: Progress):
         images = augment(batch["image"], config, progress.draws)
