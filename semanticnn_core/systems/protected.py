@@ -27,7 +27,10 @@ CHECKSUM = 4
 
 @dataclass(frozen=True)
 class Protected:
-    """A system whose bytes, at most `data_bytes`, leave with parity: `size` bytes in all, the same for every image."""
+    """A system whose bytes, at most `data_bytes`, leave with parity: `size` bytes in all, the same for every image.
+
+    A system whose payloads are shorter must bear zeros behind them, as a JPEG decoder does.
+    """
 
     inner: OffloadSystem
     data_bytes: int
@@ -60,15 +63,12 @@ class Protected:
         if payload.data.shape[1] > self.data_bytes:
             raise ValueError(f"{self.inner.name} sends {payload.data.shape[1]} bytes, only {self.data_bytes} fit")
         data = torch.nn.functional.pad(payload.data, (0, self.data_bytes - payload.data.shape[1]))
-        return Payload(torch.cat([data, self.code.encode(data)], 1), local={**payload.local, "length": payload.length})
+        return Payload(torch.cat([data, self.code.encode(data)], 1), local=payload.local)
 
     def receive(self, arrival: Arrival) -> Received:
-        """Correct what arrived, and let the system inside answer."""
-        data, local = arrival.payload.data, dict(arrival.payload.local)
-        length = local.pop("length")
-        decided = corrected(self.code, data, arrival.estimated_ber, arrival.present)
-        payload = Payload(decided[:, : int(length.max())].contiguous(), length, local)
-        return self.inner.receive(Arrival(payload, ber=BELIEVED))
+        """Correct what arrived, and let the system inside answer; of shorter payloads it gets zeros at the end."""
+        decided = corrected(self.code, arrival.payload.data, arrival.estimated_ber, arrival.present)
+        return self.inner.receive(Arrival(Payload(decided, local=arrival.payload.local), ber=BELIEVED))
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,9 @@ class Retransmitted:
     def send(self, images: Tensor) -> Payload:
         """Return `tries` copies of the bytes of images, each with its checksum; `Received.sent` says what was used."""
         payload = self.inner.send(images)
-        sums = torch.tensor([list(zlib.crc32(bytes(each)).to_bytes(CHECKSUM)) for each in payload.data.tolist()])
-        once = torch.cat([payload.data, sums.byte()], 1)
+        rows = zip(payload.data.tolist(), payload.length.tolist(), strict=True)
+        sums = torch.tensor([list(_checksum(row[:length])) for row, length in rows], dtype=torch.uint8)
+        once = torch.cat([payload.data, sums], 1)
         return Payload(once.repeat(1, self.tries), local={**payload.local, "length": payload.length})
 
     def receive(self, arrival: Arrival) -> Received:
@@ -101,14 +102,19 @@ class Retransmitted:
         local = dict(arrival.payload.local)
         length = local.pop("length")
         copies = arrival.payload.data.unflatten(1, (self.tries, -1))
-        chosen = torch.tensor([self._first_right(each) for each in copies.tolist()])
+        rows = zip(copies.tolist(), length.tolist(), strict=True)
+        chosen = torch.tensor([self._first_right(row, size) for row, size in rows])
         data = copies[torch.arange(len(copies)), chosen, :-CHECKSUM].contiguous()
         received = self.inner.receive(Arrival(Payload(data, length, local), ber=arrival.ber))
         return replace(received, sent=(chosen + 1) * (length + CHECKSUM))
 
-    def _first_right(self, copies: list[list[int]]) -> int:
-        right = (zlib.crc32(bytes(each[:-CHECKSUM])).to_bytes(CHECKSUM) == bytes(each[-CHECKSUM:]) for each in copies)
+    def _first_right(self, copies: list[list[int]], size: int) -> int:
+        right = (_checksum(each[:size]) == bytes(each[-CHECKSUM:]) for each in copies)
         return next((number for number, good in enumerate(right) if good), self.tries - 1)
+
+
+def _checksum(data: list[int]) -> bytes:
+    return zlib.crc32(bytes(data)).to_bytes(CHECKSUM)
 
 
 def corrected(code: ParityCode, received: Tensor, ber: float | Tensor, present: Tensor | None = None) -> Tensor:
