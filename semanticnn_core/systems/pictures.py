@@ -100,8 +100,8 @@ class Picture:
         side = round(SHRUNK[min(number, len(SHRUNK) - 1)] * size)
         body = sent[1:]
         if self.format == "webp":
-            chunk = b"WEBPVP8 " + len(body).to_bytes(4, "little")
-            file = b"RIFF" + (len(chunk) + len(body)).to_bytes(4, "little") + chunk + body
+            chunk = b"WEBPVP8 " + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+            file = b"RIFF" + len(chunk).to_bytes(4, "little") + chunk
         else:
             file = _jpeg_head(side, quality + QUALITIES.start) + body + b"\xff\xd9"
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
