@@ -80,8 +80,8 @@ PAPER_RATE = 2e-3
 def paper(**changes: object) -> Make:
     """Return how the paper's codec is made: eight centres, its decoder; `changes` are further settings."""
     kept = ("centers", "decoder", "decoder_widths", "code_order", "dequantizer")
-    settings = {name: getattr(PAPER, name) for name in kept} | changes
-    return partial(semanticnn, rate=PAPER_RATE, **settings)
+    settings = {"rate": PAPER_RATE} | {name: getattr(PAPER, name) for name in kept} | changes
+    return partial(semanticnn, **settings)
 
 
 CHANNEL_BYTES = 16
