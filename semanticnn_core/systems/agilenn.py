@@ -34,6 +34,7 @@ class AgileNN(FeatureCodec):
     """Fixed length: three bits a value."""
 
     title = "AgileNN*"
+    rate = 2e-3
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)

@@ -10,7 +10,7 @@ from semanticnn_core.channels.base import Arrival, BitChannel, Payload
 from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec.networks import Encoder, ResidualDecoder
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
-from semanticnn_core.config import POSITIVE, STAGE2_RATE, CodecConfig, Settings, Stage, setting
+from semanticnn_core.config import POSITIVE, CodecConfig, Settings, Stage, setting
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.base import Received
@@ -19,6 +19,8 @@ from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Run, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss
 
+SHORT_RATE = 5e-4
+"""Learning rate of stage 2 for trainings as short as a benchmark's; long ones take smaller steps (`STAGE2_RATE`)."""
 GRID = 8
 """Rows and columns of every code: 64 positions, as SemanticNN has on MobileNetV2's feature at 64 px."""
 
@@ -45,7 +47,7 @@ class Budget(Settings):
         """The same without bit errors: what a system gets that never thought of them."""
         return replace(self, ber=(POSITIVE, POSITIVE))
 
-    def stages(self, rate: float = STAGE2_RATE) -> tuple[Stage, Stage]:
+    def stages(self, rate: float = SHORT_RATE) -> tuple[Stage, Stage]:
         """Return the settings of both stages; rate: the second one's learning rate, each system's own."""
         common = {"ber": self.ber, "flip": self.flip, "seed": self.seed}
         first, second = self.epochs
@@ -67,7 +69,7 @@ class FeatureCodec(nn.Module):
     """What tables call it; the class' name when empty."""
     bits = 0
     """Bits that leave for an image, set by the system."""
-    rate = STAGE2_RATE
+    rate = SHORT_RATE
     """Learning rate of stage 2: SemanticNN's, where the validation split did not ask for another."""
     sees = "feature"
     """What `encode` gets: the feature, or the image uint8 (B, 3, H, W) itself."""

@@ -16,6 +16,7 @@ from semanticnn_core.evaluation.report.words import (
     commands_of,
     default_checkpoint,
     description_of,
+    in_percent,
     in_points,
     listed,
     markdown,
@@ -135,6 +136,8 @@ def benchmark_section(root: Path) -> dict[str, str]:
     lost = codes.assign(rate=codes["ber"].map(percent), lost=codes["lost"].map("{:.1%}".format))
     lost = lost.pivot(index=["ber", "rate", "data_bytes"], columns="code", values="lost")
     lost.index = [f"{rate}, {size} B" for _, rate, size in lost.index]
+    rates = result_table(root, "scene_digits-rates")
+    tried = rates.pivot(index="system", columns="rate", values="accuracy").map(in_percent)
     words = [f"{row.images:,} images, {row.epochs.replace('+', ' + ')} epochs" for row in budget.itertuples()]
     return {
         "benchmark": markdown(ranking.ranking_table(table)),
@@ -143,7 +146,9 @@ def benchmark_section(root: Path) -> dict[str, str]:
         "benchmark_codes": markdown(lost.rename_axis("bit error rate, bytes of data")),
         "benchmark_messages": str(codes["messages"].iloc[0]),
         "benchmark_codes_commands": commands_of(codes),
+        "benchmark_rates": markdown(tried.rename(columns="{:g}".format).rename_axis("system")),
         "benchmark_commands": commands_of(table),
+        "benchmark_rates_commands": commands_of(rates),
     }
 
 

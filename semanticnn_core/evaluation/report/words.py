@@ -21,6 +21,7 @@ COLUMNS = {
     "packing": "mb_per_second command",
     "latency": "after picture p95 command",
     "codes": "code ber data_bytes bytes lost messages command",
+    "scene_digits-rates": "system rate accuracy command",
     "notes": "name value spread what command",
 }
 """Tables that benchmarks write, and the columns that a page needs; they may have more. Accuracies are shares (0–1),
