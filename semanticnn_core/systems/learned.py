@@ -31,7 +31,7 @@ class Budget(Settings):
 
     bytes: int = setting(384, 8, 1 << 20)
     """Bytes that may leave for an image, where a system has a choice."""
-    images: int = setting(5000, 1)
+    images: int = setting(2500, 1)
     """Training images, the first of the training split."""
     epochs: tuple[int, int] = setting((1, 3), 1, 100_000)
     """Epochs of stage 1 (restore the feature) and of stage 2 (answer right)."""
