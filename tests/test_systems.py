@@ -19,7 +19,7 @@ from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN
 from semanticnn_core.systems.bottlenet import BottleNet
-from semanticnn_core.systems.compared import FIXED, SYSTEMS, from_file
+from semanticnn_core.systems.compared import FIXED, SYSTEMS, data_bytes, from_file
 from semanticnn_core.systems.compared import RATES as CODE_RATES
 from semanticnn_core.systems.deepcod import DeepCOD
 from semanticnn_core.systems.deepsc import DeepSC, EdgeDeepSC
@@ -253,7 +253,8 @@ def test_a_sender_that_knows_the_rate_uses_one_system_for_each(split, dataset):
 
 
 def test_what_the_code_carries_is_in_whole_channels_and_words():
-    assert FIXED == CODE_RATES[5e-2] and all(size % 16 == 0 for size in CODE_RATES.values())
+    assert [data_bytes(384, share) for share in CODE_RATES.values()] == [352, 320, 272, 208, 144]
+    assert data_bytes(768, FIXED) == 416 and all(data_bytes(192, share) % 16 == 0 for share in CODE_RATES.values())
 
 
 def test_few_bytes_are_refused(split):

@@ -86,16 +86,22 @@ def paper(**changes: object) -> Make:
 
 CHANNEL_BYTES = 16
 """Bytes of one channel of four centres at 64 positions."""
-FIXED = 208
-"""Data bytes of 384 that arrive right up to 5 % bit errors."""
-RATES = {2.5e-3: 352, 1e-2: 320, 2.5e-2: 272, 5e-2: FIXED, 0.5: 144}
-"""Data bytes of 384 for a sender that knows the bit error rate, by the largest rate for which they are used."""
+FIXED = 208 / 384
+"""Share of the bytes that may be data for all of them to arrive right up to 5 % bit errors."""
+RATES = {2.5e-3: 352 / 384, 1e-2: 320 / 384, 2.5e-2: 272 / 384, 5e-2: FIXED, 0.5: 144 / 384}
+"""That share for a sender which knows the bit error rate, by the largest rate for which it is used."""
+
+
+def data_bytes(size: int, share: float) -> int:
+    """Return the bytes of data, in whole channels, among `size` bytes with parity."""
+    return max(round(size * share / CHANNEL_BYTES), 1) * CHANNEL_BYTES
 
 
 def bottleneck(
-    model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT, size: int = FIXED
+    model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT, share: float = FIXED
 ) -> Protected:
     """Train our codec without errors, and put it behind an error-correcting code."""
+    size = data_bytes(budget.bytes, share)
     inner = semanticnn(model, data, budget.clean, run, code_channels=size // CHANNEL_BYTES)
     return Protected(inner, size, budget.bytes, "bottleneck + error correction")
 
@@ -105,14 +111,15 @@ def knowing_bottleneck(
 ) -> dict[float, OffloadSystem]:
     """Train one bottleneck for every rate of the code that a sender which knows the link would choose."""
     name = "bottleneck + error correction, rate known"
-    made = {most: bottleneck(model, data, budget, run, size) for most, size in RATES.items()}
+    made = {most: bottleneck(model, data, budget, run, share) for most, share in RATES.items()}
     return {most: replace(each, name=name) for most, each in made.items()}
 
 
-def picture(format: str, size: int, name: str) -> Make:
+def picture(format: str, name: str) -> Make:
     """Return how a picture behind error correction is made."""
 
     def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
+        size = data_bytes(budget.bytes, FIXED)
         return Protected(Picture(model.folded(), size, format), size, budget.bytes, name)
 
     return make
@@ -173,8 +180,8 @@ SYSTEMS: dict[str, Compared] = {
     "LimitNet*, bare map": Compared(learned(BareLimitNet, True), "faithful"),
     "thumbnail": Compared(untrained(lambda model, budget: Thumbnail(model)), trained=False),
     "thumbnail, learned decoder": Compared(learned(LearnedThumbnail)),
-    "JPEG + error correction": Compared(picture("jpeg", FIXED, "JPEG + error correction"), trained=False),
-    "WebP + error correction": Compared(picture("webp", FIXED, "WebP + error correction"), trained=False),
+    "JPEG + error correction": Compared(picture("jpeg", "JPEG + error correction"), trained=False),
+    "WebP + error correction": Compared(picture("webp", "WebP + error correction"), trained=False),
     "JPEG + retransmission": Compared(repeated("jpeg", "JPEG + retransmission"), "faithful", False),
     "NeuroMessenger-style": Compared(untrained(lambda model, budget: NeuroMessenger(model)), "faithful", False),
     "NeuroMessenger-style, capped": Compared(

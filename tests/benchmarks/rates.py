@@ -61,7 +61,9 @@ class Rates:
         if name == "ours":
             return compared.semanticnn(model, data, budget, rate=rate)
         if name == "bottleneck":
-            return compared.semanticnn(model, data, replace(budget, bytes=compared.FIXED).clean, rate=rate)
+            return compared.semanticnn(
+                model, data, replace(budget, bytes=compared.data_bytes(384, compared.FIXED)).clean, rate=rate
+            )
         if name == "paper":
             return compared.paper(rate=rate)(model, data, budget)
         return train(type(name, (getattr(compared, name),), {"rate": rate}), model, data, budget, name)
