@@ -31,9 +31,9 @@ class Budget(Settings):
 
     bytes: int = setting(384, 8, 1 << 20)
     """Bytes that may leave for an image, where a system has a choice."""
-    images: int = setting(2500, 1)
+    images: int = setting(4000, 1)
     """Training images, the first of the training split."""
-    epochs: tuple[int, int] = setting((1, 3), 1, 100_000)
+    epochs: tuple[int, int] = setting((2, 4), 1, 100_000)
     """Epochs of stage 1 (restore the feature) and of stage 2 (answer right)."""
     ber: tuple[float, float] = setting((1e-3, 0.1), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each image."""
