@@ -20,8 +20,10 @@ from semanticnn_core.training.loop import SILENT, Run
 
 RATES = (*BER_GRID, 0.1)
 """Bit error rates of the benchmark: the grid, and twice its worst."""
-KEYS = ["system", "train_seed", "images", "epochs"]
-"""What tells one training from another in the table."""
+KEYS = ["system", "train_seed"]
+"""What tells one training from another in a table."""
+BUDGET = ["images", "epochs"]
+"""What all rows of a table share."""
 
 
 def measured(
@@ -53,16 +55,22 @@ def benchmark(
 ) -> Iterator[tuple[str, int, pd.DataFrame]]:
     """Train and measure systems, seed by seed; yields name, training seed and rows as they are added to the table.
 
-    What the table at `path` holds already, of the same budget, is not done again. Several processes may share a table.
+    What the table at `path` holds already is not done again. Several processes may share a table. Raises ValueError,
+    before anything is trained, where it holds rows of another budget.
     """
     test = data.test.take(test_images)
     about = {"images": budget.images, "epochs": "+".join(map(str, budget.epochs))}
+    table = read_benchmark(path)[BUDGET].drop_duplicates()
+    other = table[(table != list(about.values())).any(axis=1)]
+    if len(other):
+        found = f"{other['images'].iloc[0]} images and {other['epochs'].iloc[0]} epochs"
+        raise ValueError(f"{path} holds trainings of another budget, {found}; give another file to add to")
     for seed in train_seeds:
         for name, each in compared.items():
             if not each.trained and seed != train_seeds[0]:
                 continue
             table = read_benchmark(path)
-            if (table[KEYS] == [name, seed, *about.values()]).all(axis=1).any():
+            if (table[KEYS] == [name, seed]).all(axis=1).any():
                 continue
             system = each.make(model, data, replace(budget, seed=seed), run)
             rows = measured(system, test).assign(
