@@ -55,7 +55,7 @@ model, test = published.model.folded(), data.test.take(300)
 # bytes are picture and 176 are parity.
 
 # %%
-budget = Budget(images=400 if profile == "fast" else 4000, epochs=(1, 1) if profile == "fast" else (2, 4), seed=seed)
+budget = Budget(images=400 if profile == "fast" else 5000, epochs=(1, 1) if profile == "fast" else (1, 3), seed=seed)
 untrained = ("thumbnail", "JPEG + error correction")
 three = [SemanticNN(model, published.codec, name="published codec")]
 three += [SYSTEMS[name].make(model, data, budget) for name in untrained]

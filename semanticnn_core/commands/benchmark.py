@@ -26,13 +26,13 @@ class Benchmark(Settings):
     """Training seeds."""
     bytes: int = setting(384, 8, 1 << 20)
     """Bytes that may leave for an image."""
-    images: int = setting(4000, 1)
+    images: int = setting(5000, 1)
     """Training images."""
-    epochs: tuple[int, int] = setting((2, 4), 1, 100_000)
+    epochs: tuple[int, int] = setting((1, 3), 1, 100_000)
     """Epochs of stage 1 and stage 2."""
     flip: bool = False
     """Mirror half of the training images; right for photographs, wrong for digits."""
-    test_images: int = setting(500, 1)
+    test_images: int = setting(1000, 1)
     """Test images."""
     out: Path | None = None
     """Table to add to; runs/benchmark-DATASET.csv when left out. What it holds already is not done again."""

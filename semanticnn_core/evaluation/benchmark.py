@@ -49,7 +49,7 @@ def benchmark(
     budget: Budget,
     path: Path,
     train_seeds: Sequence[int] = (0, 1, 2),
-    test_images: int | None = 500,
+    test_images: int | None = 1000,
     command: str = "",
     run: Run = SILENT,
 ) -> Iterator[tuple[str, int, pd.DataFrame]]:

@@ -34,7 +34,6 @@ class AgileNN(FeatureCodec):
     """Fixed length: three bits a value."""
 
     title = "AgileNN*"
-    rate = 2e-3
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)

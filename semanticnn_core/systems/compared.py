@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
+from semanticnn_core.config import PAPER, STAGE2_RATE, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN
@@ -17,7 +17,7 @@ from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.bottlenet import BottleNet
 from semanticnn_core.systems.deepcod import DeepCOD
 from semanticnn_core.systems.deepsc import DeepSC, EdgeDeepSC
-from semanticnn_core.systems.learned import SHORT_RATE, Budget, FeatureCodec, code_settings, train
+from semanticnn_core.systems.learned import Budget, FeatureCodec, code_settings, train
 from semanticnn_core.systems.limitnet import BareLimitNet, LimitNet
 from semanticnn_core.systems.necst import IABF, NECST
 from semanticnn_core.systems.neuromessenger import NeuroMessenger
@@ -59,7 +59,7 @@ def semanticnn(
     name: str = "SemanticNN, ours",
     slice: Slice = WHOLE,
     distill: float = 1.0,
-    rate: float = SHORT_RATE,
+    rate: float = STAGE2_RATE,
     **codec: object,
 ) -> SemanticNN:
     """Train SemanticNN's codec on a budget; rate: learning rate of stage 2; further settings are the codec's."""

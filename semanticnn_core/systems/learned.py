@@ -10,7 +10,7 @@ from semanticnn_core.channels.base import Arrival, BitChannel, Payload
 from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec.networks import Encoder, ResidualDecoder
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
-from semanticnn_core.config import POSITIVE, CodecConfig, Settings, Stage, setting
+from semanticnn_core.config import POSITIVE, STAGE2_RATE, CodecConfig, Settings, Stage, setting
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.base import Received
@@ -19,8 +19,6 @@ from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Run, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss
 
-SHORT_RATE = 5e-4
-"""Learning rate of stage 2 for trainings as short as a benchmark's; long ones take smaller steps (`STAGE2_RATE`)."""
 GRID = 8
 """Rows and columns of every code: 64 positions, as SemanticNN has on MobileNetV2's feature at 64 px."""
 
@@ -31,9 +29,9 @@ class Budget(Settings):
 
     bytes: int = setting(384, 8, 1 << 20)
     """Bytes that may leave for an image, where a system has a choice."""
-    images: int = setting(4000, 1)
+    images: int = setting(5000, 1)
     """Training images, the first of the training split."""
-    epochs: tuple[int, int] = setting((2, 4), 1, 100_000)
+    epochs: tuple[int, int] = setting((1, 3), 1, 100_000)
     """Epochs of stage 1 (restore the feature) and of stage 2 (answer right)."""
     ber: tuple[float, float] = setting((1e-3, 0.1), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each image."""
@@ -47,7 +45,7 @@ class Budget(Settings):
         """The same without bit errors: what a system gets that never thought of them."""
         return replace(self, ber=(POSITIVE, POSITIVE))
 
-    def stages(self, rate: float = SHORT_RATE) -> tuple[Stage, Stage]:
+    def stages(self, rate: float = STAGE2_RATE) -> tuple[Stage, Stage]:
         """Return the settings of both stages; rate: the second one's learning rate, each system's own."""
         common = {"ber": self.ber, "flip": self.flip, "seed": self.seed}
         first, second = self.epochs
@@ -69,7 +67,7 @@ class FeatureCodec(nn.Module):
     """What tables call it; the class' name when empty."""
     bits = 0
     """Bits that leave for an image, set by the system."""
-    rate = SHORT_RATE
+    rate = STAGE2_RATE
     """Learning rate of stage 2: SemanticNN's, where the validation split did not ask for another."""
     sees = "feature"
     """What `encode` gets: the feature, or the image uint8 (B, 3, H, W) itself."""

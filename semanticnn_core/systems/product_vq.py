@@ -33,7 +33,6 @@ class ProductVQ(FeatureCodec):
     """Indices of eight bits into learned codebooks of four values."""
 
     title = "product VQ"
-    rate = 2e-3
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)

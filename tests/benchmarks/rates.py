@@ -26,7 +26,7 @@ CODECS = ("NECST", "ProductVQ", "DeepCOD", "AgileNN", "UniformADJSCC", "BottleNe
 
 @dataclass(frozen=True)
 class Rates:
-    """Train every system at every rate; two minutes a training."""
+    """Train every system at every rate; five minutes a training."""
 
     checkpoint: str = DEFAULT_CHECKPOINT
     """Whose task network is served."""
@@ -34,7 +34,7 @@ class Rates:
     """ours, bottleneck (ours in 208 bytes, trained without errors), paper, or the class of a system."""
     rates: tuple[float, ...] = (1e-4, 5e-4, 2e-3)
     """Learning rates of stage 2."""
-    images: int = 2500
+    images: int = 5000
     """Training images; the first 500 of the validation split are measured."""
     epochs: tuple[int, int] = (1, 3)
     """Epochs of stage 1 and stage 2."""
