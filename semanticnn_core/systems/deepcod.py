@@ -27,7 +27,7 @@ class DeepCOD(FeatureCodec):
     """A linear convolution, eight learned centres, an attention decoder."""
 
     title = "DeepCOD*"
-    rate = 2e-3
+    rate = 5e-4
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
