@@ -145,8 +145,10 @@ class LearnedSystem:
     @torch.no_grad()
     def send(self, images: Tensor) -> Payload:
         """Return the bytes of images uint8 (B, 3, H, W); the feature stays on the device."""
+        if self.codec.sees == "image":
+            return self.codec.compress(images)
         feature = self.model.device_part(images)
-        payload = self.codec.compress(images if self.codec.sees == "image" else feature)
+        payload = self.codec.compress(feature)
         return replace(payload, local={"feature": feature, **payload.local, **self.codec.local(feature)})
 
     @torch.no_grad()
