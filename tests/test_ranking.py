@@ -7,7 +7,7 @@ import pytest
 from semanticnn_core.config import BER_GRID
 from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, cost_table, less, ranking, ranking_table, trainings
 from semanticnn_core.panels.rivals import RivalsPanel
-from semanticnn_core.viz.ranking import draw_rivals, draw_sizes
+from semanticnn_core.viz.ranking import draw_places, draw_rivals
 
 RATES = (*BER_GRID, 0.1)
 
@@ -66,8 +66,9 @@ def test_tables_say_it_in_words(table):
 def test_figures_show_what_the_table_has(table):
     axis = draw_rivals(table, [OURS, "file", "nobody"]).axes[0]
     assert [each.get_label() for each in axis.get_legend_handles_labels()[0]] == [OURS, "file"]
-    left, right = draw_sizes(table).axes
-    assert len(left.lines) == len(right.lines) == 3 and left.get_xscale() == "log"
+    places = draw_places(table).axes[0]
+    assert [each.get_text() for each in places.get_yticklabels()] == ["rival", OURS, "file"]
+    assert places.lines[2].get_xdata()[-1] == pytest.approx(10)  # the file, at the worst rate
 
 
 def test_the_panel_orders_systems_at_the_sliders_rate(table):

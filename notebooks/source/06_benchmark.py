@@ -39,7 +39,7 @@ from semanticnn_core.systems import SemanticNN, offload, open_checkpoint
 from semanticnn_core.systems.compared import SYSTEMS, from_file
 from semanticnn_core.systems.learned import Budget
 from semanticnn_core.viz import figures
-from semanticnn_core.viz.ranking import draw_rivals, draw_sizes
+from semanticnn_core.viz.ranking import draw_places, draw_rivals
 from semanticnn_core.viz.style import use_style
 
 use_style()
@@ -107,14 +107,13 @@ draw_rivals(table, shown, levers) if len(table) else None
 # Look for three shapes. *Flat, then a cliff*: error correction with a fixed rate. *Steep from the start*: bits that
 # matter stand unprotected, a sign bit, a map, a header. *A slow bend*: codes that learned with the errors.
 #
-# ## Over bytes, and over the device's work
+# ## Everyone in their place, and the device's work
 #
 # The paper's Figure 6 asks what accuracy costs in bytes. On a weak device the other price is work: each
-# multiply-accumulate takes time and charge. Filled: fair rows; open: faithful ones.
+# multiply-accumulate takes time and charge. Both stand at the right, faithful rows in brackets.
 
 # %%
-large = [name for name in order if name.startswith(("raw", "NeuroMessenger", "DeepSC"))]
-draw_sizes(table, [*shown, *large]) if len(table) else None
+draw_places(table) if len(table) else None
 
 # %%
 ranking.cost_table(table) if len(table) else None

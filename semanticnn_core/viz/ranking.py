@@ -1,4 +1,4 @@
-"""Figures of the benchmark: accuracy over error rates, over bytes and over the device's work."""
+"""Figures of the benchmark: accuracy over error rates, and every system in its place."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from semanticnn_core.config import percent
-from semanticnn_core.evaluation.ranking import GRID, OURS, ranking
+from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, ranking
 from semanticnn_core.evaluation.tables import limit_line
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
@@ -38,24 +38,27 @@ def draw_rivals(table: pd.DataFrame, systems: Sequence[str], levers: pd.DataFram
     return figure
 
 
-def draw_sizes(table: pd.DataFrame, label: Sequence[str] = ()) -> Figure:
-    """Draw the mean accuracy over the grid against bytes, and against the device's multiply-accumulates.
+def draw_places(table: pd.DataFrame) -> Figure:
+    """Draw every system's accuracy in both means and at the worst rate, the best on top, with its bytes and work.
 
-    Filled: fair rows, open: faithful ones. label: systems whose names stand beside their marks; all when left out.
+    Names of faithful rows stand in brackets. Work is the device's, in thousand multiply-accumulates of networks.
     """
-    figure, axes = panes(1, 2, (10.5, 4.6), sharey=True)
-    places = ranking(table)
-    for axis, column, title in zip(axes[0], ("bytes", "device_macs"), ("bytes", "device, MACs"), strict=True):
-        for number, (name, row) in enumerate(places.iterrows()):
-            color = COLORS["red"] if name == OURS else COLORS["blue"]
-            look = {"color": color} if row["kind"] == "fair" else {"color": color, "mfc": "none"}
-            axis.plot(max(row[column], 1), 100 * row[GRID], "o", ms=7, **look)
-            if not label or name in label:
-                at = (6, 3 if number % 2 else -9)
-                axis.annotate(
-                    plain(name), (max(row[column], 1), 100 * row[GRID]), at, textcoords="offset points", fontsize=8
-                )
-        axis.set(xscale="log", xlabel=title)
-    axes[0, 0].set_ylabel(f"accuracy, {GRID}, %")
-    axes[0, 1].set_xlabel("device, multiply-accumulates (1: no network)")
+    places = ranking(table).iloc[::-1]
+    worst = max(each for each in places.columns if isinstance(each, float))
+    figure, axes = panes(size=(9.5, 0.33 * len(places) + 1.0))
+    axis = axes[0, 0]
+    for number, (name, mark) in enumerate({GRID: "o", EVEN: "D", worst: "x"}.items()):
+        label = f"at {percent(name)}" if name == worst else name
+        axis.plot(100 * places[name], range(len(places)), mark, color=CYCLE[number], ms=6, label=label)
+    names = [plain(name if row["kind"] != "faithful" else f"[{name}]") for name, row in places.iterrows()]
+    axis.set_yticks(range(len(places)), names, fontsize=9)
+    for label in axis.get_yticklabels():
+        if label.get_text() == OURS:
+            label.set_color(COLORS["red"])
+    right = axis.secondary_yaxis("right")
+    costs = [f"{row['bytes']:,.0f} B, {row['device_macs'] / 1e3:,.0f} k" for _, row in places.iterrows()]
+    right.set_yticks(range(len(places)), costs, fontsize=9)
+    right.set_ylabel("bytes, device's multiply-accumulates")
+    axis.set(xlabel="accuracy, %", xlim=(0, 101))
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
     return figure
