@@ -27,7 +27,7 @@ run: $(STAMP) ## execute notebooks, pages and index.html go to runs/; ARGS="01 -
 test: $(STAMP) ## everything: ruff, pytest on two workers, every notebook, then the pages in a browser; ARGS="-k codec"
 	$(PY) -m ruff check .
 	$(PARALLEL) -m "not browser" $(ARGS)
-	$(PY) -m pytest -m browser -n 2 --dist loadgroup --durations 3 tests/browser $(ARGS); code=$$?; [ $$code -eq 5 ] || exit $$code
+	$(PY) -m pytest -m browser --durations 3 tests/browser $(ARGS); code=$$?; [ $$code -eq 5 ] || exit $$code
 
 check: $(STAMP) ## for the working day: ruff and the fast tests, no notebook and no browser; ARGS="-k codec"
 	$(PY) -m ruff check .

@@ -70,10 +70,7 @@ PAGES = [("lab", name) for name in notebook_names("00", "01", "04")]
 PAGES += [("voila", name) for name in notebook_names("00")]
 
 
-EACH_BY_ONE_WORKER = [pytest.param(page, marks=pytest.mark.xdist_group("-".join(page))) for page in PAGES]
-
-
-@pytest.fixture(scope="module", params=EACH_BY_ONE_WORKER, ids="-".join)
+@pytest.fixture(scope="module", params=PAGES, ids="-".join)
 def opened(browser, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A notebook in JupyterLab with all its cells run, or Voilà's page of it."""
     where, name = request.param
