@@ -1,5 +1,6 @@
 """Files: found where a user means them, written so that none is seen half-written, and no foreign one is replaced."""
 
+import fcntl
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if error.errno is None or (error.filename is not None and UNFINISHED not in str(error.filename)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Within it no other process of this machine is between reading and writing a file of this folder, if all ask."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def claim(folder: str | Path, ours: Callable[[Path], bool], what: str, files: Collection[str] | None = None) -> Path:

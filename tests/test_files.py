@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -136,3 +138,16 @@ def test_a_tilde_means_home_everywhere_and_an_unknown_user_is_no_crash(tmp_path,
         assert find("~/mine") == tmp_path / "mine"
     assert expanded("~nobody-of-this-name/mine") == Path("~nobody-of-this-name/mine")
     assert located("notebooks") == Path("notebooks") or located("notebooks") == CHECKOUT / "notebooks"
+
+
+def test_two_processes_take_turns(tmp_path):
+    count = tmp_path / "count"
+    count.write_text("0")
+    code = (
+        "import sys; from pathlib import Path; from semanticnn_core.files import alone\n"
+        "for _ in range(300):\n"
+        "    with alone(sys.argv[1]):\n"
+        "        file = Path(sys.argv[1], 'count'); file.write_text(str(int(file.read_text()) + 1))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [each.wait(60) for each in both] == [0, 0] and count.read_text() == "600"

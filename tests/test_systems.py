@@ -1,5 +1,6 @@
 """Compared systems: the bytes that leave, what arrives of them, training that learns, and one's own in one file."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.benchmark import RATES, benchmark, measured, read_benchmark
 from semanticnn_core.evaluation.costs import costs
 from semanticnn_core.evaluation.ranking import ranking, ranking_table
+from semanticnn_core.files import CHECKOUT
 from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN
@@ -265,31 +267,9 @@ def test_few_bytes_are_refused(split):
             make(split, 100)
 
 
-OWN = """
-import torch
-from semanticnn_core.systems.learned import FeatureCodec, edge_decoder, light_encoder
-
-
-class Signs(FeatureCodec):
-    title = "signs"
-
-    def __init__(self, model, size):
-        super().__init__(model, size)
-        self.bits, self.channels = 8 * size, size // 8
-        self.encoder, self.decoder = light_encoder(model, self.channels), edge_decoder(model, self.channels)
-
-    def encode(self, feature):
-        return self.encoder(feature)
-
-    def to_bits(self, latent):
-        return latent.flatten(1) > 0
-
-    def from_bits(self, bits, ber):
-        return (2.0 * bits - 1).view(-1, self.channels, 8, 8)
-
-    def decode(self, latent, ber):
-        return self.decoder(latent, torch.zeros_like(latent), ber, *self.feature_shape[1:])
-"""
+NOTEBOOK = (CHECKOUT / "notebooks" / "source" / "06_benchmark.py").read_text(encoding="utf-8")
+(OWN,) = re.findall(r"own\.write_text\('''(.*?)'''\)", NOTEBOOK, re.DOTALL)
+"""The system that notebook 06 writes."""
 
 
 @pytest.mark.slow

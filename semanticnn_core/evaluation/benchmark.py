@@ -11,7 +11,7 @@ from semanticnn_core.config import BER_GRID
 from semanticnn_core.datasets.base import ImageDataset, Split
 from semanticnn_core.evaluation.costs import costs
 from semanticnn_core.evaluation.sweep import sweep
-from semanticnn_core.files import replacing
+from semanticnn_core.files import alone, replacing
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.compared import Compared
 from semanticnn_core.systems.learned import Budget
@@ -77,9 +77,9 @@ def benchmark(
                 system=name, kind=each.kind, trained=each.trained, train_seed=seed, **about, command=command
             )
             rows = rows[[*COLUMNS, *(column for column in rows if column.endswith(("_macs", "_weights")))]]
-            table = read_benchmark(path)  # another process may have written since
-            with replacing(path) as temporary:
-                pd.concat([table, rows], ignore_index=True).to_csv(temporary, index=False, float_format="%.6g")
+            with alone(path.parent), replacing(path) as temporary:  # another process may have written since
+                table = pd.concat([read_benchmark(path), rows], ignore_index=True)
+                table.to_csv(temporary, index=False, float_format="%.6g")
             yield name, seed, rows
 
 

@@ -2,7 +2,7 @@
 
 Faithful: transformers on both sides, 32-bit floats leave. Its encoder is far beyond a weak device; the row shows what
 that would buy. Fair: SemanticNN's light encoder, three bits a value, and the transformer at the edge alone.
-Adapted: positions are 4×4 patches of the feature and are told apart by learned vectors, which the released code lacks;
+Adapted: positions are 4×4 patches of the feature with learned position vectors, which the released code lacks;
 attention runs over them, where the released code lets it run over the batch. Left out: the mutual-information term.
 """
 

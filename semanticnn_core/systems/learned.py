@@ -42,7 +42,7 @@ class Budget(Settings):
 
     @property
     def clean(self) -> "Budget":
-        """The same without bit errors: what a system gets that never thought of them."""
+        """The same without bit errors, for systems that are not trained with them."""
         return replace(self, ber=(POSITIVE, POSITIVE))
 
     def stages(self, rate: float = STAGE2_RATE) -> tuple[Stage, Stage]:

@@ -45,12 +45,16 @@ class NECST(FeatureCodec):
         return self.decoder(trust * latent, spread, ber, *self.feature_shape[1:])
 
     def forward(self, feature: Tensor, channel: BitChannel) -> tuple[Tensor, Tensor | float]:
-        latent = self.encode(feature)
-        rate = torch.as_tensor(channel.ber, device=latent.device).reshape(-1, 1, 1, 1)
+        received = self.arriving(self.encode(feature), channel.ber)
+        return self.decode(received, channel.ber), 0.0
+
+    def arriving(self, latent: Tensor, ber: float | Tensor) -> Tensor:
+        """Return bits −1 and 1 drawn with the chances that they arrive, whose gradient is that of the chances."""
+        rate = torch.as_tensor(ber, device=latent.device).reshape(-1, 1, 1, 1)
         share = torch.sigmoid(latent)
         arrives = share - 2 * share * rate + rate
         drawn = (torch.rand_like(arrives) < arrives).to(arrives)
-        return self.decode(2 * (drawn + arrives - arrives.detach()) - 1, channel.ber), 0.0
+        return 2 * (drawn + arrives - arrives.detach()) - 1
 
 
 class IABF(NECST):
@@ -62,20 +66,18 @@ class IABF(NECST):
 
     def forward(self, feature: Tensor, channel: BitChannel) -> tuple[Tensor, Tensor | float]:
         latent = self.encode(feature)
-        with torch.no_grad():
-            sent = (2.0 * (latent > 0) - 1).to(latent)
+        rate = torch.as_tensor(channel.ber, device=latent.device).expand(len(latent))
+        turned = torch.zeros_like(latent, dtype=torch.bool)
+        turned[::2] = self.worst(latent[::2].detach(), feature[::2], rate[::2])
+        received = self.arriving(latent, rate)
+        return self.decode(torch.where(turned, -received, received), rate), 0.0
+
+    def worst(self, latent: Tensor, feature: Tensor, rate: Tensor) -> Tensor:
+        """Return the bits whose flips would raise the feature's error most, to first order, bool as latent."""
         with torch.enable_grad():
-            tried = sent[::2].clone().requires_grad_()
-            rate = torch.as_tensor(channel.ber, device=latent.device).expand(len(latent))
-            error = (self.decode(tried, rate[::2]) - feature[::2]).square().mean((1, 2, 3)).sum()
+            tried = (2.0 * (latent > 0) - 1).requires_grad_()
+            error = (self.decode(tried, rate) - feature).square().mean((1, 2, 3)).sum()
             (slope,) = torch.autograd.grad(error, tried)
-        harm = (-2 * tried.detach() * slope).flatten(1)  # the first-order change of the error, were a bit flipped
-        worst = harm.topk(max(int(self.share * harm.shape[1]), 1)).indices
-        turned = torch.zeros_like(harm, dtype=torch.bool).scatter(1, worst, True).view_as(tried)
-        share = torch.sigmoid(latent)
-        arrives = share - 2 * share * rate.reshape(-1, 1, 1, 1) + rate.reshape(-1, 1, 1, 1)
-        drawn = (torch.rand_like(arrives) < arrives).to(arrives)
-        received = 2 * (drawn + arrives - arrives.detach()) - 1
-        flipped = torch.cat([torch.where(turned, -received[::2], received[::2]), received[1::2]])
-        order = torch.cat([torch.arange(0, len(latent), 2), torch.arange(1, len(latent), 2)]).argsort()
-        return self.decode(flipped[order], rate), 0.0
+        harm = (-2 * tried.detach() * slope).flatten(1)
+        places = harm.topk(max(int(self.share * harm.shape[1]), 1)).indices
+        return torch.zeros_like(harm, dtype=torch.bool).scatter(1, places, True).view_as(latent)

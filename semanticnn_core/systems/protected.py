@@ -20,27 +20,16 @@ from semanticnn_core.systems.base import OffloadSystem, Received
 from semanticnn_core.tasks.split import SplitModel
 
 BELIEVED = 1e-5
-"""The bit error rate that the system inside is told after correction."""
+"""The bit error rate that the system inside decodes with after correction."""
 CHECKSUM = 4
 """Bytes of a CRC-32."""
 
 
 @dataclass(frozen=True)
-class Protected:
-    """A system whose bytes, at most `data_bytes`, leave with parity: `size` bytes in all, the same for every image.
-
-    A system whose payloads are shorter must bear zeros behind them, as a JPEG decoder does.
-    """
+class Around:
+    """A system around another one, whose network and settings it has."""
 
     inner: OffloadSystem
-    data_bytes: int
-    size: int
-    name: str
-
-    def __post_init__(self) -> None:
-        parity = self.size - self.data_bytes
-        if self.data_bytes < 1 or parity < 4 or parity % 4:
-            raise ValueError(f"size less data_bytes must be 4, 8, 12, … bytes of parity, got {parity}")
 
     @property
     def model(self) -> SplitModel:
@@ -51,6 +40,23 @@ class Protected:
     def settings(self) -> Mapping[str, object]:
         """Those of the system inside."""
         return self.inner.settings
+
+
+@dataclass(frozen=True)
+class Protected(Around):
+    """A system whose bytes, at most `data_bytes`, leave with parity: `size` bytes in all, the same for every image.
+
+    A system whose payloads are shorter must bear zeros behind them, as a JPEG decoder does.
+    """
+
+    data_bytes: int
+    size: int
+    name: str
+
+    def __post_init__(self) -> None:
+        parity = self.size - self.data_bytes
+        if self.data_bytes < 1 or parity < 4 or parity % 4:
+            raise ValueError(f"size less data_bytes must be 4, 8, 12, … bytes of parity, got {parity}")
 
     @property
     def code(self) -> ParityCode:
@@ -72,22 +78,11 @@ class Protected:
 
 
 @dataclass(frozen=True)
-class Retransmitted:
+class Retransmitted(Around):
     """A system whose bytes leave with a CRC-32, again and again until it is right; the last try is taken as it is."""
 
-    inner: OffloadSystem
     name: str
     tries: int = 8
-
-    @property
-    def model(self) -> SplitModel:
-        """The network of the system inside."""
-        return self.inner.model
-
-    @property
-    def settings(self) -> Mapping[str, object]:
-        """Those of the system inside."""
-        return self.inner.settings
 
     def send(self, images: Tensor) -> Payload:
         """Return `tries` copies of the bytes of images, each with its checksum; `Received.sent` says what was used."""
