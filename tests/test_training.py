@@ -263,6 +263,19 @@ def test_the_running_average_of_the_weights_is_kept_and_validated(dataset):
     assert torch.allclose(kept[0.25]["bias"], expected) and not torch.allclose(kept[0.0]["bias"], expected)
 
 
+def test_whole_numbers_are_not_averaged(dataset):
+    """0.9 · 3 + 0.1 · 3 is a little below 3, and would be stored as 2."""
+    model = nn.Linear(768, 1)
+    model.register_buffer("code", torch.arange(256))
+
+    def step(network, batch, progress):
+        return {"loss": network(batch["image"].flatten(1).float() / 255).mean()}
+
+    steps = 20 * (len(dataset.train) // 32)
+    fit(model, step, lambda network: {}, dataset.train, TrainConfig(epochs=20, batch_size=32, average=10 / steps))
+    assert torch.equal(model.code, torch.arange(256))
+
+
 def test_stage_1_needs_the_device_alone_and_lowers_the_error(split, dataset, codec_config):
     def mse(codec) -> float:
         feature = split.device_part(dataset.test["image"])

@@ -109,7 +109,7 @@ def fit(
     )
     history, inner = _History(), accelerator.unwrap_model(model)
     decay = 1 - 1 / max(config.average * total, 1)
-    averaged = AveragedModel(inner, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    averaged = AveragedModel(inner, multi_avg_fn=_running_average(decay), use_buffers=True)
     accelerator.register_for_checkpointing(scheduler, history, averaged)
     first = 0
     if run.folder is not None and run.resume:
@@ -257,6 +257,23 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict]:
         {"params": [each for each in parameters if each.dim() > 1], "weight_decay": weight_decay},
         {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
     ]
+
+
+def _running_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """Return an update for AveragedModel: an exponential average of fractions; whole numbers are as they are now.
+
+    Code words and counts have no mean: torch's own average rounds it down, and code word 3 may become 2.
+    """
+    average = get_ema_multi_avg_fn(decay)
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            average(averaged, current, count)
+        else:
+            for kept, now in zip(averaged, current, strict=True):
+                kept.copy_(now)
+
+    return update
 
 
 @contextmanager
