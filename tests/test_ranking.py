@@ -4,19 +4,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from semanticnn_core.channels import INDEPENDENT
 from semanticnn_core.config import BER_GRID
-from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, cost_table, less, ranking, ranking_table, trainings
+from semanticnn_core.evaluation.ranking import (
+    EVEN,
+    GRID,
+    OURS,
+    cost_table,
+    less,
+    link_table,
+    ranking,
+    ranking_table,
+    trainings,
+)
 from semanticnn_core.panels.rivals import RivalsPanel
 from semanticnn_core.viz.ranking import draw_places, draw_rivals
 
 RATES = (*BER_GRID, 0.1)
 
 
-def rows(system: str, seed: int, accuracy: dict[float, float], trained: bool = True, size: int = 384) -> pd.DataFrame:
+def rows(
+    system: str, seed: int, accuracy: dict[float, float], trained: bool = True, size: int = 384, link: str = INDEPENDENT
+) -> pd.DataFrame:
     """Return the rows of one training, two channel seeds that lie 0.02 apart around the accuracy."""
     points = [
-        {"system": system, "kind": "fair", "trained": trained, "train_seed": seed, "bytes": size, "ber": ber,
-         "seed": channel, "accuracy": value + (0.01 if channel else -0.01), "device_macs": 1000 * size,
+        {"system": system, "kind": "fair", "trained": trained, "train_seed": seed, "bytes": size, "link": link,
+         "ber": ber, "seed": channel, "accuracy": value + (0.01 if channel else -0.01), "device_macs": 1000 * size,
          "device_weights": 2000, "edge_macs": 3e6, "edge_weights": 4e6}
         for ber, value in accuracy.items() for channel in range(2)
     ]  # fmt: skip
@@ -61,6 +74,16 @@ def test_tables_say_it_in_words(table):
     assert shown.loc[OURS, "10 %"] == "71.0" and " ± 1.4" in shown.loc[OURS, GRID]
     assert "ours lies above it by" not in ranking_table(table[table["system"] != OURS])
     assert cost_table(table).loc["file", "device, thousand MACs"] == "200.0"
+
+
+def test_harder_links_stand_beside_the_others_and_change_no_place(table):
+    harder = [rows(name, 0, {0.05: 0.5}, link="bursts") for name in (OURS, "file")]
+    both = pd.concat([table, *harder], ignore_index=True)
+    pd.testing.assert_frame_equal(ranking(both), ranking(table))
+    shown = link_table(both)
+    assert list(shown.columns) == ["5 %, independent", "5 %, bursts"] and list(shown.index) == ["file", OURS, "rival"]
+    assert shown.loc["file"].tolist() == [90.0, 50.0] and np.isnan(shown.loc["rival", "5 %, bursts"])
+    assert link_table(table).empty
 
 
 def test_figures_show_what_the_table_has(table):

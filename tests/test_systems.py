@@ -8,12 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
-from semanticnn_core.channels import Arrival, BinarySymmetric, BitErrors, Payload
+from semanticnn_core.channels import INDEPENDENT, Arrival, BinarySymmetric, BitErrors, Payload
 from semanticnn_core.cli import main
 from semanticnn_core.datasets import ImageDataset
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.evaluation.benchmark import RATES, benchmark, measured, read_benchmark
+from semanticnn_core.evaluation.benchmark import LINKS, RATES, benchmark, measured, read_benchmark
 from semanticnn_core.evaluation.costs import costs
 from semanticnn_core.evaluation.ranking import ranking, ranking_table
 from semanticnn_core.files import CHECKOUT
@@ -36,6 +37,7 @@ from semanticnn_core.systems.protected import CHECKSUM, Protected, Retransmitted
 from semanticnn_core.systems.raw import Raw
 from semanticnn_core.systems.thumbnail import LearnedThumbnail, Thumbnail
 from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import fingerprint
 from semanticnn_core.viz.ranking import draw_rivals
 
 SIZE = 384
@@ -223,6 +225,23 @@ def test_raw_values_come_back_whole(split, dataset):
     assert broken.received.outputs.isfinite().all()
 
 
+@pytest.mark.slow
+def test_a_network_learns_to_read_pictures_and_the_served_one_stays(split, dataset):
+    large, before = replace_size(split, 64), fingerprint(split)
+    picture = Picture(large, 208, "jpeg")
+    images = F.interpolate(dataset.train["image"].float(), (64, 64)).byte()
+    data = replace(dataset, train=dataset.train.with_columns(image=images).take(64))
+    data = replace(data, validation=data.train)
+    taught = picture.taught(data, 2, False, 0)
+    assert fingerprint(split) == before and taught.model is large and taught.reader is not large
+    assert fingerprint(taught.reader.edge_part) != fingerprint(large.edge_part)
+    sent = picture.send(images[:4])
+    answered = taught.receive(Arrival(sent)).outputs
+    assert torch.allclose(answered, taught.reader(picture.opened(sent)))
+    again = picture.taught(data, 2, False, 0)
+    assert torch.equal(again.receive(Arrival(sent)).outputs, answered)
+
+
 def test_neuromessenger_sends_again_what_matters_and_stops_at_its_cap(split, dataset):
     images = dataset.test["image"][:8]
     whole = NeuroMessenger(split)
@@ -249,6 +268,8 @@ def test_costs_are_those_of_the_networks(split, codec, dataset):
 def test_a_sender_that_knows_the_rate_uses_one_system_for_each(split, dataset):
     small, large = (replace(Thumbnail(split, side), name="known") for side in (3, 4))
     table = measured({0.01: large, 0.5: small}, dataset.test, seeds=1)
+    assert set(table.loc[table["link"] == "rate unknown", "bytes"]) == {24}  # chosen for the rate that is believed in
+    table = table[table["link"] == INDEPENDENT]
     sizes = table.groupby("ber")["bytes"].first()
     assert sizes[sizes.index <= 0.01].eq(24).all() and sizes[sizes.index > 0.01].eq(14).all()
     assert sorted(table["ber"]) == sorted(RATES)
@@ -284,7 +305,7 @@ def test_a_system_of_ones_own_is_one_file(split, dataset, tmp_path):
     assert list(benchmark(*arguments, (0, 1))) == []  # the table holds them
     table = read_benchmark(path)
     assert table.groupby("system")["bytes"].first().to_dict() == {"signs": 384, "thumbnail": 384}
-    assert len(table) == 3 * len(RATES) * 3 and (table["command"] == "a command").all()
+    assert len(table) == 3 * len(LINKS) * 3 and (table["command"] == "a command").all()
     assert list(ranking_table(table).index) == list(ranking(table).index) and "signs" in ranking(table).index
     assert "signs" in [line.get_label() for line in draw_rivals(table, ["signs"]).axes[0].containers]
     with pytest.raises(ValueError, match=r"another budget, 32 images and 1\+1 epochs"):

@@ -288,5 +288,10 @@ def test_figures_of_levers(levers):
     assert limit.lines[-1].get_ydata()[-1] == pytest.approx(19.2, abs=0.01)
     ladder = results.draw_ladder(levers).axes[0]
     assert len(ladder.containers) == 3 and [each.get_text() for each in ladder.get_xticklabels()] == ["192", "384"]
-    for axis in (levels, limit, ladder):
+    special = levers.replace({"variant": {"two centers": "trained at 5 %"}})
+    specialists = results.draw_specialists(special).axes[0]
+    names = [each.get_label() for each in specialists.containers]
+    assert names == ["trained at 0.1–10 %", "trained at 5 %"]
+    assert specialists.containers[0][0].get_ydata()[0] == pytest.approx(38.4)  # of the one training that both have
+    for axis in (levels, limit, ladder, specialists):
         painted(axis.figure)

@@ -38,7 +38,7 @@ from semanticnn_core.evaluation import benchmark, ranking, tables
 from semanticnn_core.systems import SemanticNN, offload, open_checkpoint
 from semanticnn_core.systems.compared import SYSTEMS, from_file
 from semanticnn_core.systems.learned import Budget
-from semanticnn_core.viz import figures
+from semanticnn_core.viz import figures, results
 from semanticnn_core.viz.ranking import draw_places, draw_rivals
 from semanticnn_core.viz.style import use_style
 
@@ -55,7 +55,7 @@ model, test = published.model.folded(), data.test.take(300)
 # bytes are picture and 176 are parity.
 
 # %%
-budget = Budget(images=400 if profile == "fast" else 5000, epochs=(1, 1) if profile == "fast" else (1, 3), seed=seed)
+budget = Budget(images=400, epochs=(1, 1), seed=seed) if profile == "fast" else Budget(seed=seed)
 untrained = ("thumbnail", "JPEG + error correction")
 three = [SemanticNN(model, published.codec, name="published codec")]
 three += [SYSTEMS[name].make(model, data, budget) for name in untrained]
@@ -107,6 +107,33 @@ draw_rivals(table, shown, levers) if len(table) else None
 # Look for three shapes. *Flat, then a cliff*: error correction with a fixed rate. *Steep from the start*: bits that
 # matter stand unprotected, a sign bit, a map, a header. *A slow bend*: codes that learned with the errors.
 #
+# ## When errors come together, or nobody knows how many
+#
+# So far bits flipped one by one, at a rate that the receiver knew. Radio is less kind. *Bursts*: stretches of 16 bits
+# in the mean in which three of ten are wrong, nothing between them; the share of wrong bits is the same. *Rate
+# unknown*: sender and receiver believe in 1 %, whatever it is.
+
+# %%
+ranking.link_table(table) if len(table) else None
+
+# %% [markdown]
+# A code for 5 % meets messages with twice as many errors, because bursts do not spread evenly, and loses those whole.
+# Learned codes lose a neighbourhood of the picture. A wrong belief costs little where decoders only weigh what arrived,
+# and much where the sender had to choose how much parity to send. **Which column describes your link?**
+#
+# ## One codec for every rate, or one for each?
+#
+# The paper's Figure 8 asks whether a codec that met all rates in training loses to one that met a single one. Each line
+# below is one training; where a line is highest, its codec is at home.
+
+# %%
+ready = levers is not None and levers["variant"].str.startswith("trained at").any()
+results.draw_specialists(levers) if ready else print(f"No such trainings are published for {dataset} yet.")
+
+# %% [markdown]
+# A specialist pays for its rate at all others. How far does the codec for all rates lie below the best specialist, and
+# would you know the rate well enough to choose one?
+#
 # ## Everyone in their place, and the device's work
 #
 # The paper's Figure 6 asks what accuracy costs in bytes. On a weak device the other price is work: each
@@ -119,9 +146,22 @@ draw_places(table) if len(table) else None
 ranking.cost_table(table) if len(table) else None
 
 # %% [markdown]
+# Does the edge need a transformer (the paper's Figure 7 and Table 2)? *DeepSC\*, edge alone* has our encoder and three
+# layers of attention over the 64 positions in place of convolutions: compare its accuracy, and its work, with ours.
+#
 # What is not a network is not counted here: JPEG's transform and its search for the best quality, WebP's (which no
 # microcontroller would run), and all error correction. The edge may be large; only the device is weak.
 #
+# ## Photographs
+#
+# Digits on photographs are smooth and few. CIFAR-100 has a hundred classes of whole photographs; the same protocol, a
+# short budget again. Does the order stay?
+
+# %%
+photographs = benchmark.read_benchmark(tables.table_path("cifar100", "benchmark"))
+ranking.ranking_table(photographs) if len(photographs) else None
+
+# %% [markdown]
 # ## What the paper reports
 #
 # Its Table 1 has other networks and other data, and counts 32-bit floats where nothing is quantised. Beside it stands
@@ -192,8 +232,9 @@ print(f"semanticnn benchmark --system {own}:Signs")
 name, row = from_file(f"{own}:Signs")
 made = {name: row, "NECST": SYSTEMS["NECST"]}
 small = data.test.take(100)
+links = [BitErrors(0.001), BitErrors(0.1)]
 rows = [
-    benchmark.measured(each.make(published.model, data, budget), small, (0.001, 0.1), seeds=1).assign(system=title)
+    benchmark.measured(each.make(published.model, data, budget), small, links, 1).assign(system=title)
     for title, each in made.items()
 ]
 figures.draw_curves(pd.concat(rows), "accuracy", "system", "accuracy, %", {UNCOMPRESSED: model.score(small)})

@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+INDEPENDENT = "independent"
+"""What tables with a column `link` call links whose bits flip on their own, at a rate that is known."""
 ASSUMED_BER = 0.01
 """The bit error rate that a receiver believes in when nothing is known of it: the middle of what codecs train for."""
 
@@ -103,6 +105,23 @@ class Link(Protocol):
     def settings(self) -> Mapping[str, object]: ...
 
     def channel(self, seed: int) -> Channel: ...
+
+
+@dataclass(frozen=True)
+class Believed:
+    """A link of which sender and receiver believe that it has another rate."""
+
+    link: Link
+    ber: float = ASSUMED_BER
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return {**self.link.settings, "link": "rate unknown"}
+
+    def channel(self, seed: int) -> Channel:
+        """Return the link's own channel of a seed, whose arrivals carry the believed rate."""
+        channel = self.link.channel(seed)
+        return lambda payload: replace(channel(payload), ber=self.ber)
 
 
 def check_ber(ber: float | Tensor, count: int | None = None) -> None:

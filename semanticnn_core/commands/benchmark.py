@@ -26,9 +26,9 @@ class Benchmark(Settings):
     """Training seeds."""
     bytes: int = setting(384, 8, 1 << 20)
     """Bytes that may leave for an image."""
-    images: int = setting(5000, 1)
+    images: int = setting(8000, 1)
     """Training images."""
-    epochs: tuple[int, int] = setting((1, 3), 1, 100_000)
+    epochs: tuple[int, int] = setting((2, 8), 1, 100_000)
     """Epochs of stage 1 and stage 2."""
     flip: bool = False
     """Mirror half of the training images; right for photographs, wrong for digits."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from semanticnn_core.channels.bits import BitErrors
+from semanticnn_core.channels import INDEPENDENT, Believed, BitErrors, Bursts, Link
 from semanticnn_core.config import BER_GRID
 from semanticnn_core.datasets.base import ImageDataset, Split
 from semanticnn_core.evaluation.costs import costs
@@ -16,7 +16,7 @@ from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.compared import Compared
 from semanticnn_core.systems.learned import Budget
 from semanticnn_core.tasks.split import SplitModel
-from semanticnn_core.training.loop import SILENT, Run
+from semanticnn_core.training.loop import SILENT, Run, placed, training_device
 
 RATES = (*BER_GRID, 0.1)
 """Bit error rates of the benchmark: the grid, and twice its worst."""
@@ -24,12 +24,22 @@ KEYS = ["system", "train_seed"]
 """What tells one training from another in a table."""
 BUDGET = ["images", "epochs"]
 """What all rows of a table share."""
+HARDER = (0.01, 0.025, 0.05)
+"""Bit error rates at which bursts, and a rate that nobody knows, are measured too."""
+
+
+LINKS: tuple[Link, ...] = (
+    *(BitErrors(ber) for ber in RATES),
+    *(Bursts(ber) for ber in HARDER),
+    *(Believed(BitErrors(ber)) for ber in HARDER),
+)
+"""Links of the benchmark: independent errors at a known rate, bursts, and a rate that is believed to be 1 %."""
 
 
 def measured(
-    system: OffloadSystem | Mapping[float, OffloadSystem], test: Split, rates: Sequence[float] = RATES, seeds: int = 3
+    system: OffloadSystem | Mapping[float, OffloadSystem], test: Split, links: Sequence[Link] = LINKS, seeds: int = 3
 ) -> pd.DataFrame:
-    """Return the sweep of a system over bit error rates, with what it costs.
+    """Return the sweep of a system over links, with what it costs; the column `link` says of which kind they are.
 
     Of several systems, for a sender that knows the rate, each is used up to the rate that it stands under.
     """
@@ -37,9 +47,15 @@ def measured(
     tables = []
     for most, each in several.items():
         least = max([key for key in several if key < most], default=-1.0)
-        if links := [BitErrors(ber) for ber in rates if least < ber <= most]:
-            tables.append(sweep([each], test, links, seeds).assign(**costs(each, test[0]["image"])))
+        if own := [link for link in links if least < _believed(link) <= most]:
+            table = sweep([each], test, own, seeds).assign(**costs(each, test[0]["image"]))
+            tables.append(table.assign(link=table["link"].fillna(INDEPENDENT) if "link" in table else INDEPENDENT))
     return pd.concat(tables, ignore_index=True)
+
+
+def _believed(link: Link) -> float:
+    """Return the bit error rate that a sender chooses for."""
+    return link.ber if isinstance(link, Believed) else float(link.settings["ber"])
 
 
 def benchmark(
@@ -72,10 +88,11 @@ def benchmark(
             table = read_benchmark(path)
             if (table[KEYS] == [name, seed]).all(axis=1).any():
                 continue
-            system = each.make(model, data, replace(budget, seed=seed), run)
-            rows = measured(system, test).assign(
-                system=name, kind=each.kind, trained=each.trained, train_seed=seed, **about, command=command
-            )
+            with placed(training_device(), model):
+                system = each.make(model, data, replace(budget, seed=seed), run)
+                rows = measured(system, test).assign(
+                    system=name, kind=each.kind, trained=each.trained, train_seed=seed, **about, command=command
+                )
             rows = rows[[*COLUMNS, *(column for column in rows if column.endswith(("_macs", "_weights")))]]
             with alone(path.parent), replacing(path) as temporary:  # another process may have written since
                 table = pd.concat([read_benchmark(path), rows], ignore_index=True)
@@ -84,8 +101,8 @@ def benchmark(
 
 
 COLUMNS = [
-    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "ber", "seed", "accuracy", "agreement",
-    "feature_mse", "command",
+    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "link", "ber", "seed", "accuracy",
+    "agreement", "feature_mse", "command",
 ]  # fmt: skip
 
 

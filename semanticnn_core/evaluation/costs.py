@@ -24,7 +24,7 @@ def costs(system: OffloadSystem, image: Tensor) -> dict[str, int]:
 
     def send() -> None:
         nonlocal payload
-        payload = system.send(image[None])
+        payload = system.send(image[None].to(system.model.device))
 
     def receive() -> None:
         system.receive(Arrival(payload, ber=0.01))

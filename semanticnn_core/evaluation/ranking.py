@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from semanticnn_core.channels.base import INDEPENDENT
 from semanticnn_core.config import BER_GRID, percent
 
 OURS = "SemanticNN, ours"
@@ -11,13 +12,18 @@ GRID, EVEN = "mean over the grid", "mean, rates even"
 every rate from 0.01 to 5 % alike."""
 
 
+def independent(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of links whose errors are independent and whose rate is known."""
+    return table[table["link"] == INDEPENDENT]
+
+
 def trainings(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row a system and training seed: accuracy by ber and in both means, all over the channel seeds.
 
     The even mean is the integral over straight lines between the measured rates.
     """
     keys = ["system", "kind", "trained", "train_seed"]
-    wide = table.pivot_table(index=keys, columns="ber", values="accuracy", sort=False)
+    wide = independent(table).pivot_table(index=keys, columns="ber", values="accuracy", sort=False)
     rates, grid = np.array(BER_GRID), wide[list(BER_GRID)].to_numpy()
     even = np.trapezoid(grid, rates, axis=1) / (rates[-1] - rates[0])
     return wide.assign(**{GRID: grid.mean(1), EVEN: even}).reset_index()
@@ -33,8 +39,10 @@ def ranking(table: pd.DataFrame) -> pd.DataFrame:
     numbers = [name for name in each if name not in ("system", "kind", "trained", "train_seed")]
     by = each.groupby("system", sort=False)
     costs = [name for name in table if str(name).endswith(("_macs", "_weights"))]
-    known = table.groupby("system", sort=False).agg(
-        kind=("kind", "first"), bytes=("bytes", "mean"), **{name: (name, "max") for name in costs}
+    known = (
+        independent(table)
+        .groupby("system", sort=False)
+        .agg(kind=("kind", "first"), bytes=("bytes", "mean"), **{name: (name, "max") for name in costs})
     )
     spread = by[[GRID, EVEN]].std().add_suffix(", std")
     result = known.join(by.agg(trainings=("train_seed", "nunique"))).join(by[numbers].mean()).join(spread)
@@ -76,6 +84,16 @@ def ranking_table(table: pd.DataFrame, like: str = OURS) -> pd.DataFrame:
             cells["ours lies above it by"] = "" if name == like else f"{100 * gap['difference']:+.1f}{error}"
         shown[name] = cells
     return pd.DataFrame.from_dict(shown, "index").rename_axis("system")
+
+
+def link_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Write what harder links do to systems, in per cent: a row a system, the best first; by rate and kind of link."""
+    rates = table.loc[table["link"] != INDEPENDENT, "ber"].unique()
+    means = table[table["ber"].isin(rates)].groupby(["system", "ber", "link"])["accuracy"].mean().unstack([1, 2])
+    kinds = [INDEPENDENT, *(each for each in table["link"].unique() if each != INDEPENDENT)]
+    means = means.reindex(ranking(table).index)[[(rate, kind) for rate in sorted(rates) for kind in kinds]]
+    means.columns = [f"{percent(rate)}, {kind}" for rate, kind in means.columns]
+    return (100 * means).round(1)
 
 
 def cost_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ class BottleNet(UniformADJSCC):
     """Values of 8 bits in [0, 1]: six channels in 384 bytes."""
 
     title = "BottleNet++"
+    rate = 1.5e-3
     width, low, high = 8, 0.0, 1.0
 
     def __init__(self, model: SplitModel, size: int) -> None:

@@ -27,7 +27,6 @@ class DeepCOD(FeatureCodec):
     """A linear convolution, eight learned centres, an attention decoder."""
 
     title = "DeepCOD*"
-    rate = 5e-4
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
@@ -74,7 +73,7 @@ class DeepCOD(FeatureCodec):
         received = self.from_bits(bits ^ channel.wrong_bits(*bits.shape, bits.device), channel.ber)
         soft = torch.softmax(-SHARPNESS * self._distances(latent), -1) @ self.centers
         kernels = F.normalize(self.conv.weight.flatten(1), dim=1)
-        overlap = (kernels @ kernels.T - torch.eye(len(kernels))).square().sum()
+        overlap = (kernels @ kernels.T - torch.eye(len(kernels), device=kernels.device)).square().sum()
         return self.decode(soft + (received - soft).detach(), channel.ber), ORTHOGONALITY * overlap
 
     def _distances(self, latent: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class LimitNet(FeatureCodec):
     """The map behind parity."""
 
     title = "LimitNet*"
+    rate = 1.5e-3
     parity = 2 * MAP_BYTES
 
     def __init__(self, model: SplitModel, size: int) -> None:

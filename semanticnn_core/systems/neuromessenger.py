@@ -46,7 +46,7 @@ class NeuroMessenger:
         packets = torch.nn.functional.pad(data, (0, -data.shape[1] % PACKET)).unflatten(1, (-1, PACKET))
         packets = packets[:, : self._affordable(packets.shape[1])]
         sums = [[list(_checksum(packet)) for packet in each] for each in packets.tolist()]
-        once = torch.cat([packets, torch.tensor(sums, dtype=torch.uint8)], 2)
+        once = torch.cat([packets, torch.tensor(sums, dtype=torch.uint8, device=packets.device)], 2)
         return Payload(once[:, :, None].expand(-1, -1, TRIES, -1).reshape(len(images), -1))
 
     @torch.no_grad()

@@ -2,10 +2,12 @@
 
 Both headers that never change are known at the edge and not sent: JPEG's tables follow from its quality and size, one
 byte, of WebP's container nothing is sent. An image may be shrunk first, where that looks better at the same bytes.
+The edge's network may be one that learned to read such pictures.
 """
 
+import copy
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,13 +17,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.channels.base import Arrival, Payload
+from semanticnn_core.config import BaseTrainConfig
+from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import SILENT, Run, placed, training_device
+from semanticnn_core.training.task_network import train_task_network
 
 SHRUNK = (1.0, 0.75, 0.5, 0.375)
 """Sizes that are tried, shares of the image's."""
 QUALITIES = range(1, 63)
 """Qualities that are tried; with four sizes their number fits a byte."""
+READER_RATE = 5e-4
+"""Learning rate of a network that learns to read pictures."""
 WEBP_HEAD = 20
 """Bytes of a WebP file before its picture: container, sizes, the name of the chunk."""
 
@@ -33,6 +41,8 @@ class Picture:
     model: SplitModel
     size: int
     format: str = "webp"
+    reader: SplitModel | None = None
+    """The network that answers; the served one itself when left out."""
 
     @property
     def name(self) -> str:
@@ -54,9 +64,24 @@ class Picture:
 
     def receive(self, arrival: Arrival) -> Received:
         """Decode what can be decoded, grey where nothing can, and run the whole network."""
-        data, lengths = arrival.payload.data.cpu().numpy(), arrival.payload.length.tolist()
-        images = [self._opened(each[:length].tobytes()) for each, length in zip(data, lengths, strict=True)]
-        return Received(self.model(torch.stack(images).to(self.model.device)))
+        reader = self.reader or self.model
+        with torch.no_grad():
+            return Received(reader(self.opened(arrival.payload).to(reader.device)))
+
+    def opened(self, payload: Payload) -> Tensor:
+        """Return the images uint8 (B, 3, H, W) of what arrived."""
+        data, lengths = payload.data.cpu().numpy(), payload.length.tolist()
+        return torch.stack([self._opened(row[:length].tobytes()) for row, length in zip(data, lengths, strict=True)])
+
+    def taught(self, data: ImageDataset, epochs: int, flip: bool, seed: int, run: Run = SILENT) -> "Picture":
+        """Return the same with a copy of the network that was trained on pictures as they arrive without errors."""
+        images = torch.cat([self.opened(self.send(batch["image"])) for _, batch in data.train.batches()])
+        arrived = replace(data, train=data.train.with_columns(image=images), validation=data.validation.take(200))
+        reader = copy.deepcopy(self.model).requires_grad_(True)
+        config = BaseTrainConfig(epochs=epochs, learning_rate=READER_RATE, flip=flip, seed=seed)
+        with placed(training_device(), reader):
+            train_task_network(reader, arrived, config, replace(run, title=f"reader of {self.name}"))
+        return replace(self, reader=reader.folded())
 
     def _best(self, image: Tensor) -> bytes:
         """Return the file with the least squared error of all that fit."""

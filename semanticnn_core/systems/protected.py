@@ -89,6 +89,7 @@ class Retransmitted(Around):
         payload = self.inner.send(images)
         rows = zip(payload.data.tolist(), payload.length.tolist(), strict=True)
         sums = torch.tensor([list(_checksum(row[:length])) for row, length in rows], dtype=torch.uint8)
+        sums = sums.to(payload.data.device)
         once = torch.cat([payload.data, sums], 1)
         return Payload(once.repeat(1, self.tries), local={**payload.local, "length": payload.length})
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from semanticnn_core.config import percent
-from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, ranking
+from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, independent, ranking
 from semanticnn_core.evaluation.tables import limit_line
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
@@ -19,7 +19,7 @@ def draw_rivals(table: pd.DataFrame, systems: Sequence[str], levers: pd.DataFram
 
     levers: the table of levers, for the limit line that perfect error correction would draw.
     """
-    figure, axes = panes(size=(9.5, 4.2))
+    table, (figure, axes) = independent(table), panes(size=(9.5, 4.2))
     axis = axes[0, 0]
     means = table.groupby(["system", "ber", "train_seed"], sort=False)["accuracy"].mean()
     for number, name in enumerate(each for each in systems if each in set(table["system"])):

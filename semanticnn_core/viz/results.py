@@ -85,6 +85,14 @@ def draw_levels(table: pd.DataFrame) -> Figure:
     return draw_curves(curves.astype({"codec": str}), "accuracy", "codec", "accuracy, %")
 
 
+def draw_specialists(table: pd.DataFrame) -> Figure:
+    """Draw ours, trained over all bit error rates, beside codecs that were trained at one (the paper's Figure 8)."""
+    curves = lever_curves(table[table["variant"].str.match("ours$|trained at")])
+    alone = curves["train_seed"].isin(curves.loc[curves["variant"] != "ours", "train_seed"])  # the same trainings
+    named = curves[alone].replace({"variant": {"ours": "trained at 0.1–10 %"}})
+    return draw_curves(named, "accuracy", "variant", "accuracy, %")
+
+
 def draw_limit(table: pd.DataFrame, others: tuple[str, ...] = ("hard correction",)) -> Figure:
     """Draw ours and other variants over the bit error rate, and the line that no error-correcting code passes."""
     curves = lever_curves(table)

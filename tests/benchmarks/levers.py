@@ -51,6 +51,8 @@ class Lever:
     codec: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     stage2: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = True
+    """Whether stage 1 comes first; otherwise stage 2 has its epochs too."""
     hard: bool = False
     """Whether the receiver takes corrected bits at face value, as behind any error-correcting code."""
 
@@ -65,9 +67,11 @@ LEVERS = {
     "last weights": Lever(training={"average": 0.0}),
     "larger steps": Lever(stage2={"learning_rate": 5e-4}),
     "large steps": Lever(stage2={"learning_rate": 2e-3}),
+    "stage 2 alone": Lever(pretrained=False),
     "no distillation": Lever(stage2={"distill": 0.0}),
     "no occupancy loss": Lever(stage2={"alpha": 0.0}),
     "hard correction": Lever({"code_channels": 13, "parity": 11 / 24}, CLEAN, hard=True),
+    **{f"trained at {100 * ber:g} %": Lever(training={"ber": (ber, ber)}) for ber in (1e-4, 1e-2, 5e-2, 1e-1)},
     **{f"{16 * channels} B": Lever({"code_channels": channels}) for channels in (12, 6, 3, 48)},
     **{f"error-free, {16 * channels} B": Lever({"code_channels": channels}, CLEAN) for channels in (24, 16, 12)},
 }
@@ -119,9 +123,13 @@ class Levers:
         config = CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
         codec = new_codec(model, data, replace(config, **lever.codec), seed)
         common = {"seed": seed, "flip": self.flip} | lever.training
-        pretrain_denoising(codec, model.device_part, data, Stage(epochs=self.epochs[0], **common))
+        first, epochs = self.epochs
+        if lever.pretrained:
+            pretrain_denoising(codec, model.device_part, data, Stage(epochs=first, **common))
+        else:
+            epochs += first
         second = {"learning_rate": STAGE2_RATE} | common | lever.stage2
-        finetune_semantic(codec, model, data, Stage(epochs=self.epochs[1], **second))
+        finetune_semantic(codec, model, data, Stage(epochs=epochs, **second))
         if lever.hard:
             codec.quantizer.dequantizer = "plain"
         table = sweep([SemanticNN(model.folded(), codec)], data.test, LINKS)

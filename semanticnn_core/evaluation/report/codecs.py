@@ -130,19 +130,21 @@ def levers_section(root: Path) -> dict[str, str]:
 
 def benchmark_section(root: Path) -> dict[str, str]:
     """Fill in the benchmark: every compared system, in order, and what they cost."""
-    table = read_benchmark(tables.table_path("scene_digits", "benchmark", root))
-    budget = table[["images", "epochs"]].drop_duplicates()
+    table, cifar = (read_benchmark(tables.table_path(name, "benchmark", root)) for name in ("scene_digits", PAPER_DATA))
     codes = result_table(root, "codes")
     lost = codes.assign(rate=codes["ber"].map(percent), lost=codes["lost"].map("{:.1%}".format))
     lost = lost.pivot(index=["ber", "rate", "data_bytes"], columns="code", values="lost")
     lost.index = [f"{rate}, {size} B" for _, rate, size in lost.index]
     rates = result_table(root, "scene_digits-rates")
     tried = rates.pivot(index="system", columns="rate", values="accuracy").map(in_percent)
-    words = [f"{row.images:,} images, {row.epochs.replace('+', ' + ')} epochs" for row in budget.itertuples()]
     return {
         "benchmark": markdown(ranking.ranking_table(table)),
+        "benchmark_links": markdown(ranking.link_table(table).astype(str)),
+        "benchmark_cifar": markdown(ranking.ranking_table(cifar)),
+        "benchmark_cifar_budget": _budget(cifar),
+        "benchmark_cifar_commands": commands_of(cifar),
         "benchmark_costs": markdown(ranking.cost_table(table)),
-        "benchmark_budget": listed(words),
+        "benchmark_budget": _budget(table),
         "benchmark_codes": markdown(lost.rename_axis("bit error rate, bytes of data")),
         "benchmark_messages": str(codes["messages"].iloc[0]),
         "benchmark_codes_commands": commands_of(codes),
@@ -150,6 +152,11 @@ def benchmark_section(root: Path) -> dict[str, str]:
         "benchmark_commands": commands_of(table),
         "benchmark_rates_commands": commands_of(rates),
     }
+
+
+def _budget(table: pd.DataFrame) -> str:
+    budgets = table[["images", "epochs"]].drop_duplicates()
+    return listed(f"{row.images:,} images, {row.epochs.replace('+', ' + ')} epochs" for row in budgets.itertuples())
 
 
 def cifar_section(root: Path) -> dict[str, str]:
