@@ -254,7 +254,7 @@ def test_a_tool_that_does_not_work_is_named(program, said, monkeypatch):
         run_tool((sys.executable, "-c", program) if program else ("nothing-of-this-name",))
 
 
-MISUSE = """
+ROWS = """
 #include <stdio.h>
 #include "snn.h"
 static uint8_t rows[SNN_IMAGE_SIZE][3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES];
@@ -262,22 +262,71 @@ int main(void)
 {
     uint8_t counts[SNN_IMAGE_SIZE + 1];
     if (fread(rows, 1, sizeof rows, stdin) != sizeof rows) return 1;
-    for (int half = 1; half >= 0; half--) {
+    for (int half = 1; half >= 0; half--) { /* first an image that is given up */
         snn_reset();
         int sent = 0;
         for (int y = 0; y < SNN_IMAGE_SIZE >> half; y++) {
-            if (snn_finish(NULL) != SNN_WRONG_ROW) return 2;
             counts[y] = (uint8_t)snn_push_row(rows[half ? 0 : y], payload + sent);
             sent += counts[y];
         }
-        if (half) continue; /* an image that is given up */
-        if (snn_push_row(rows[0], NULL) != SNN_WRONG_ROW) return 3;
+        if (half) continue;
         counts[SNN_IMAGE_SIZE] = (uint8_t)snn_finish(payload + sent);
-        if (sent + counts[SNN_IMAGE_SIZE] != SNN_PAYLOAD_BYTES) return 4;
-        if (snn_finish(NULL) != SNN_WRONG_ROW || snn_push_row(rows[0], NULL) != SNN_WRONG_ROW) return 5;
+        if (sent + counts[SNN_IMAGE_SIZE] != SNN_PAYLOAD_BYTES || snn_check() != SNN_OK) return 4;
     }
     fwrite(payload, 1, sizeof payload, stdout);
     fwrite(counts, 1, sizeof counts, stdout);
+    return 0;
+}
+"""
+MISUSE = """
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "snn.h"
+enum { GUARD = 64 };
+/* Random calls beside a model of what they must answer; `memory` is watched on both sides of the payload. */
+static uint32_t state;
+static int draw(int below) { state = state * 1664525u + 1013904223u; return (int)((state >> 8) % (uint32_t)below); }
+static uint8_t row[3 * SNN_IMAGE_SIZE], memory[GUARD + SNN_PAYLOAD_BYTES + GUARD];
+int main(int count, char **words)
+{
+    const long calls = count > 1 ? atol(words[1]) : 1000;
+    enum snn_status status = SNN_NOT_RESET;
+    int rows = 0, sent = 0;
+    memset(memory, 0xA5, sizeof memory);
+    for (long call = 0; call < calls; call++) {
+        const int what = draw(SNN_IMAGE_SIZE + 4);
+        uint8_t *const out = draw(200) ? memory + GUARD + sent : NULL;
+        int wrote = 0, most = 0;
+        if (what == 0) {
+            snn_reset();
+            status = SNN_OK, rows = sent = 0;
+        } else if (what < 3) {
+            const int far = rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : SNN_OK;
+            if (status == SNN_OK) status = far ? (enum snn_status)far : out ? SNN_OK : SNN_NULL;
+            const int good = status == SNN_OK;
+            wrote = snn_finish(out), most = good ? SNN_PAYLOAD_BYTES - sent : 0;
+            if (good && wrote != most) return 2;
+            rows += good;
+        } else {
+            for (int i = 0; i < (int)sizeof row; i++) row[i] = (uint8_t)draw(256);
+            const uint8_t *const given = draw(500) ? row : NULL;
+            if (status == SNN_OK && rows >= SNN_IMAGE_SIZE) status = SNN_TOO_MANY;
+            if (status == SNN_OK && (!given || (!out && SNN_PUSH_BYTES > 0))) status = SNN_NULL;
+            most = status == SNN_OK ? SNN_PUSH_BYTES : 0;
+            wrote = snn_push_row(given, out);
+            rows += status == SNN_OK;
+        }
+        if (wrote < 0 || wrote > most) return 3;
+        if (snn_check() != status) return 4;
+        sent += wrote;
+        if (sent > SNN_PAYLOAD_BYTES) return 5;
+        for (int i = 0; i < GUARD; i++)
+            if (memory[i] != 0xA5 || memory[GUARD + SNN_PAYLOAD_BYTES + i] != 0xA5) return 6;
+        if (rows > SNN_IMAGE_SIZE && draw(2)) snn_reset(), status = SNN_OK, rows = sent = 0;
+    }
+    printf("%ld calls", calls);
     return 0;
 }
 """
@@ -292,12 +341,23 @@ int main(void)
     ],
 )
 @pytest.mark.slow
-def test_calls_out_of_order_are_answered_and_change_nothing(name, leaving, tmp_path):
+def test_bytes_leave_as_soon_as_they_are_known_also_after_an_image_that_was_given_up(name, leaving, tmp_path):
     firmware = case(CASES[name])
     project, image = small_project(firmware, tmp_path / "project"), photos(1, firmware.encoder.image_size)
-    (project / "test/host_main.c").write_text(MISUSE, encoding="utf-8")
+    (project / "test/host_main.c").write_text(ROWS, encoding="utf-8")
     program = build_host(project, COMPILER)
     answer = run_tool([str(program)], given=rows_first(image)).stdout
     payload, counts = answer[: firmware.payload_bytes], list(answer[firmware.payload_bytes :])
     assert payload == firmware.payload(image).numpy().tobytes()
     assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as known, parity last"
+
+
+@pytest.mark.parametrize("name", ["mobilenet", "odd code, adaptive", "parity, odd bytes"])
+@pytest.mark.slow
+def test_whatever_is_called_writes_nowhere_else_and_says_what_is_wrong(name, tmp_path):
+    """Rows too many and too few, NULL, no reset, finish at any time, against a model of the contract."""
+    project = small_project(case(CASES[name]), tmp_path / "project")
+    (project / "test/host_main.c").write_text(MISUSE, encoding="utf-8")
+    for compiler, command in host_compilers().items():
+        program = build_host(project, command, "misuse")
+        assert run_tool([str(program), "20000"]).stdout == b"20000 calls", compiler

@@ -6,7 +6,6 @@ import torch
 
 from semanticnn_core.channels.base import Arrival, Payload, check_ber
 from semanticnn_core.channels.bits import derived_seed
-from semanticnn_core.codec.payload import pack
 from semanticnn_core.draws import Draws
 
 
@@ -31,7 +30,8 @@ class GilbertElliott:
     def __call__(self, payload: Payload) -> Arrival:
         """Return the payload with flipped bits; the receiver knows the rate."""
         count, size = payload.data.shape
-        flips = pack(self.wrong_bits(count, 8 * size, payload.data.device).byte(), 1) * payload.used
+        wrong = self.wrong_bits(count, 8 * size, payload.data.device).unflatten(1, (size, 8))
+        flips = (wrong << torch.arange(8, device=wrong.device)).sum(2).byte() * payload.used
         return Arrival(Payload(payload.data ^ flips, payload.length, payload.local), ber=self.ber)
 
     def wrong_bits(self, count: int, bits: int, device: torch.device) -> torch.Tensor:

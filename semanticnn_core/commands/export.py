@@ -9,7 +9,7 @@ from typing import Literal
 from semanticnn_core.config import DEFAULT_CHECKPOINT, POSITIVE, Settings, Slice, setting
 
 VECTORS = 4
-"""Test images that travel with a project."""
+"""Test images that travel with a project, beside extreme ones."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Export(Settings):
     core: Literal["m7", "m4", "m3"] = "m7"
     """The Cortex-M of the check."""
     images: int = setting(20, 1)
-    """Test images of the check."""
+    """Test images of the check, beside extreme ones."""
     force: bool = False
     """Replace an earlier project in that folder."""
     dataset: str | None = None
@@ -40,9 +40,12 @@ class Export(Settings):
     """Where data sets and checkpoints lie."""
 
     def __call__(self) -> None:
+        import torch
+
         from semanticnn_core.files import claim
         from semanticnn_core.stm32.build import toolchains
         from semanticnn_core.stm32.check import check_project
+        from semanticnn_core.stm32.extremes import extreme_images
         from semanticnn_core.stm32.project import check_place, write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
@@ -59,11 +62,13 @@ class Export(Settings):
         firmware = Firmware(encoder, codec, model.feature_shape, Slice(self.slice_ratio, self.window))
         test = data.test.first(max(self.images, VECTORS))["image"]
         about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px from {data.name}."
-        write_project(firmware, self.out, model, test[:VECTORS], about, self.force, calibration)
+        extreme = extreme_images(model, codec)
+        vectors = torch.cat([test[:VECTORS], extreme])
+        write_project(firmware, self.out, model, vectors, about, self.force, calibration)
         if not self.check:
             print(f"{self.out}: C for {firmware.payload_bytes} bytes an image; start with its README.md")
             return
-        result = check_project(self.out, firmware, test[: self.images], self.core)
+        result = check_project(self.out, firmware, torch.cat([test[: self.images], extreme]), self.core)
         print(json.dumps(result, indent=2))
         if result["mismatching_bytes"]:
             sys.exit(1)

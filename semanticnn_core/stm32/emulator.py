@@ -113,6 +113,8 @@ class Emulator:
         for row in range(image.shape[1]):
             payload += self._sent("snn_push_row", IMAGE + row * image[:, 0].numel(), OUT)
         payload += self._sent("snn_finish", OUT)
+        if status := self._call("snn_check"):
+            raise EmulationError(f"snn_check says {status} after the image")
         return torch.frombuffer(payload, dtype=torch.uint8)
 
     def _sent(self, function: str, *arguments: int) -> bytes:

@@ -17,6 +17,7 @@ from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.tasks.split import SplitModel, evaluating
 
 SOURCES = Path(__file__).parent / "firmware"
+LICENSE = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 LINE, INDENT = 119, "    "
 """Longest line of a table, and how it begins."""
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
@@ -68,11 +69,12 @@ def write_model(firmware: Firmware, folder: Path) -> None:
     sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
     declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
     header = (
-        "/* Generated: sizes and tables of one trained encoder. */\n#ifndef SNN_MODEL_H\n#define SNN_MODEL_H\n\n"
+        f"{LICENSE}/* Generated: sizes and tables of one trained encoder. */\n"
+        "#ifndef SNN_MODEL_H\n#define SNN_MODEL_H\n\n"
         f"#include <stdint.h>\n\n{sizes}\n\n{declared}\n\n#endif\n"
     )
     defined = "\n".join(_array(kind, name, each) for name, (kind, each) in tables.items())
-    source = f'/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
+    source = f'{LICENSE}/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
     (folder / "snn_model.h").write_text(header, encoding="utf-8")
     (folder / "snn_model.c").write_text(source, encoding="utf-8")
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What compilers call on their own where no C library is linked. Compile with -fno-builtin, or these call themselves. */
 #include <stddef.h>
 #include <stdint.h>

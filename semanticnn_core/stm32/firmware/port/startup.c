@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The least that a Cortex-M needs before main: a vector table, initialised memory, the FPU where there is one. */
 #include <stdint.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* SemanticNN's device side, streaming: nothing is computed twice, and nothing is kept that is not needed again.
  *
  *   image rows ─► ring of SNN_STEM_KERNEL rows ─► stem (max-pooled at once) ─► one feature row
@@ -34,7 +35,9 @@ static struct {
 #endif
     int32_t sums[SNN_CODE_ROWS][SNN_CODE_COLUMNS * SNN_CODE_PAIRED]; /* latent rows that are not complete yet */
     int rows;                                          /* how many image rows have come */
-    int leaving;                                       /* whether what is packed leaves */
+    uint8_t leaving;                                   /* whether what is packed leaves */
+    uint8_t ready;                                     /* whether snn_reset was called */
+    uint8_t status;                                    /* what went wrong first */
     struct writer sent;
 #if SNN_PARITY_ROWS
     uint32_t parity[SNN_PARITY_ROWS];                  /* the rows of checks */
@@ -254,12 +257,23 @@ static void code_row(int r)
 void snn_reset(void)
 {
     memset(&s, 0, sizeof s);
+    s.ready = 1;
+}
+
+enum snn_status snn_check(void) { return s.ready ? (enum snn_status)s.status : SNN_NOT_RESET; }
+
+/* Remember what is wrong, if something is, or was before; return whether the call is refused. */
+static int refused(enum snn_status status)
+{
+    if (s.status == SNN_OK)
+        s.status = (uint8_t)status;
+    return snn_check() != SNN_OK;
 }
 
 int snn_push_row(const uint8_t *rgb, uint8_t *out)
 {
-    if (s.rows >= SNN_IMAGE_SIZE)
-        return SNN_WRONG_ROW;
+    if (refused(s.rows >= SNN_IMAGE_SIZE ? SNN_TOO_MANY : !rgb || (!out && !SNN_PLACES) ? SNN_NULL : SNN_OK))
+        return 0;
 #if !SNN_PLACES
     s.sent.at = out;
     s.leaving = 1;
@@ -323,8 +337,8 @@ STAGE void copy_pixel(int pixel)
 
 int snn_finish(uint8_t *out)
 {
-    if (s.rows != SNN_IMAGE_SIZE)
-        return SNN_WRONG_ROW;
+    if (refused(s.rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : s.rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : out ? SNN_OK : SNN_NULL))
+        return 0;
 #if SNN_PLACES
     flush(s.sent);
     const int place = choose_window();

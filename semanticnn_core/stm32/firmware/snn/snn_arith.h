@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The five inner operations: on Cortex-M4 and M7 with their DSP instructions, elsewhere in plain C, to the same bits. */
 #ifndef SNN_ARITH_H
 #define SNN_ARITH_H
@@ -24,7 +25,7 @@ static inline int32_t code_output(int32_t sum, int32_t multiplier);
 /* Σ gamma · square over the code's channels, filled up to whole fours. */
 static inline uint64_t add_norm(uint64_t norm, const uint16_t *gamma, const uint32_t *square);
 
-#if defined(__ARM_FEATURE_DSP) && !defined(SNN_PORTABLE)
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb__) && !defined(SNN_PORTABLE)
 
 #define SNN_STRING_(text) #text
 #define SNN_STRING(text) SNN_STRING_(text)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Reads images from the host's file images.bin and writes their payloads to payloads.bin: for QEMU, by semihosting. */
 #include <stdint.h>
 
@@ -38,7 +39,7 @@ int main(void)
             sent += snn_push_row(row, payload + sent);
         }
         sent += snn_finish(payload + sent);
-        if (sent != SNN_PAYLOAD_BYTES || host(WRITE, payloads, AT(payload), sent) != 0)
+        if (sent != SNN_PAYLOAD_BYTES || snn_check() != SNN_OK || host(WRITE, payloads, AT(payload), sent) != 0)
             leave(3);
     }
 }

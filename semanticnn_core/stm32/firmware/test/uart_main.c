@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rows come in over a UART, payload bytes go out: what test/send_vectors.py talks to.
  *
  * The host sends one row (3·SNN_IMAGE_SIZE bytes); the board answers with a byte that says how many payload bytes
