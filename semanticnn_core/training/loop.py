@@ -219,6 +219,7 @@ def _accelerator(config: TrainConfig, run: Run) -> Accelerator:
             f"the tracker {run.tracker!r} is not installed, {known}; for instance: pip install tensorboard"
         )
     keep_freed_memory()
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False  # the same numbers twice
     loading = DataLoaderConfiguration(use_seedable_sampler=True, data_seed=config.seed, split_batches=True)
     training_device()
     with _own_environment():
