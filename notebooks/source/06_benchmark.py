@@ -93,15 +93,14 @@ ranking.ranking_table(table) if len(table) else None
 #
 # ## Over error rates
 #
-# The dotted line is the same codec family behind a perfect code that knows the rate (notebook 03): no system of this
-# family can be far above it.
+# Ours and the six best of the others that spend the same bytes. How far ours is from what any error-correcting code
+# could do for its family stands in notebook 03, for shorter trainings.
 
 # %%
 order = [name for name in ranking.ranking(table).index] if len(table) else []
 fair = [name for name in order if SYSTEMS.get(name) and SYSTEMS[name].kind == "fair"]
 shown = [ranking.OURS, *[name for name in fair if name != ranking.OURS][:6]]
-levers = tables.load_table(dataset, "levers")
-draw_rivals(table, shown, levers) if len(table) else None
+draw_rivals(table, shown) if len(table) else None
 
 # %% [markdown]
 # Look for three shapes. *Flat, then a cliff*: error correction with a fixed rate. *Steep from the start*: bits that
@@ -127,6 +126,7 @@ ranking.link_table(table) if len(table) else None
 # below is one training; where a line is highest, its codec is at home.
 
 # %%
+levers = tables.load_table(dataset, "levers")
 ready = levers is not None and levers["variant"].str.startswith("trained at").any()
 results.draw_specialists(levers) if ready else print(f"No such trainings are published for {dataset} yet.")
 

@@ -8,17 +8,13 @@ from matplotlib.ticker import NullLocator
 
 from semanticnn_core.config import percent
 from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, independent, ranking
-from semanticnn_core.evaluation.tables import limit_line
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
 MARKS = "osD^vPX"
 
 
-def draw_rivals(table: pd.DataFrame, systems: Sequence[str], levers: pd.DataFrame | None = None) -> Figure:
-    """Draw accuracy over bit error rates of some systems, as far as the table has them; bars: std over trainings.
-
-    levers: the table of levers, for the limit line that perfect error correction would draw.
-    """
+def draw_rivals(table: pd.DataFrame, systems: Sequence[str]) -> Figure:
+    """Draw accuracy over bit error rates of some systems, as far as the table has them; bars: std over trainings."""
     table, (figure, axes) = independent(table), panes(size=(9.5, 4.2))
     axis = axes[0, 0]
     means = table.groupby(["system", "ber", "train_seed"], sort=False)["accuracy"].mean()
@@ -27,9 +23,6 @@ def draw_rivals(table: pd.DataFrame, systems: Sequence[str], levers: pd.DataFram
         look = {"marker": MARKS[number % len(MARKS)], "color": CYCLE[number % len(CYCLE)]}
         look |= {"lw": 3.0, "zorder": 3} if name == OURS else {"lw": 1.5}
         axis.errorbar(stats.index, stats["mean"], stats["std"], capsize=3, ms=5, label=plain(name), **look)
-    if levers is not None:
-        limit = 100 * limit_line(levers)["limit"]
-        axis.plot(limit.index, limit, ls=":", color=COLORS["black"], label="limit: perfect correction")
     rates = sorted(table["ber"].unique())
     axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %")
     axis.set_xticks(rates, [percent(rate) for rate in rates])
