@@ -24,7 +24,7 @@ from semanticnn_core.stm32.build import (
     toolchains,
     zig,
 )
-from semanticnn_core.stm32.check import has_qemu, run_host, run_qemu
+from semanticnn_core.stm32.check import BOARDS, has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import EmulationError, Emulator
 from semanticnn_core.stm32.project import memory_map, rows_first
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
@@ -172,7 +172,7 @@ def test_the_portable_c_gives_the_same_bytes_on_a_core_with_dsp_instructions(emu
 
 
 @pytest.mark.skipif(not has_qemu(), reason="QEMU for Arm is not installed")
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", BOARDS)
 @pytest.mark.slow
 def test_qemu_gives_the_same_bytes(core, shared, firmware, images):
     assert torch.equal(run_qemu(shared, gcc() or zig(), images, core), firmware.payload(images))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-Core = Literal["m7", "m4", "m3"]
-CORES: tuple[Core, ...] = ("m7", "m4", "m3")
+Core = Literal["m7", "m4", "m3", "m33", "m0plus"]
+CORES: tuple[Core, ...] = get_args(Core)
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
 LIBRARY = dict.fromkeys(("snn/snn.c", "snn/snn_model.c"), WARNINGS)
 """The encoder's sources, with the flags of each."""
@@ -85,7 +85,9 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
             script = script.replace(ours, theirs)
     (folder / "memory.ld").write_text(script, encoding="utf-8")
     elf = folder / "firmware.elf"
-    run_tool((*command, "-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf)), project)
+    run_tool(
+        (*command, "-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf)), project
+    )
     return elf
 
 

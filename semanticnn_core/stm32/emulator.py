@@ -15,7 +15,11 @@ from unicorn import arm_const as arm
 from semanticnn_core.stm32.build import Core
 from semanticnn_core.stm32.project import rows_first
 
-MODELS = {"m7": arm.UC_CPU_ARM_CORTEX_M7, "m4": arm.UC_CPU_ARM_CORTEX_M4, "m3": arm.UC_CPU_ARM_CORTEX_M3}
+MODELS = {
+    "m7": arm.UC_CPU_ARM_CORTEX_M7, "m4": arm.UC_CPU_ARM_CORTEX_M4, "m3": arm.UC_CPU_ARM_CORTEX_M3,
+    "m33": arm.UC_CPU_ARM_CORTEX_M33, "m0plus": arm.UC_CPU_ARM_CORTEX_M0,
+}  # fmt: skip
+"""Unicorn's cores; Cortex-M0+ has the instructions of Cortex-M0."""
 READ, WRITE, EXECUTE = uc.UC_PROT_READ, uc.UC_PROT_WRITE, uc.UC_PROT_EXEC
 FLASH, RAM, MEMORY = 0x08000000, 0x20000000, 128 * 1024
 """The H750's flash and tightly coupled data memory: where they begin, and their bytes."""

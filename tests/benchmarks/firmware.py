@@ -30,7 +30,7 @@ from semanticnn_core.config import DEFAULT_CHECKPOINT, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.stm32.build import CORES, build, gcc, host_compilers, toolchains
-from semanticnn_core.stm32.check import has_qemu, run_host, run_qemu
+from semanticnn_core.stm32.check import BOARDS, has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.project import write_project
 from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
@@ -96,7 +96,7 @@ class FirmwareBenchmark:
             for core, toolchain in product(CORES, toolchains()):
                 payloads = Emulator(build(project, toolchain, core), core).run(images)
                 yield f"{toolchain.name}, unicorn, {core}", int((payloads != wanted).sum()), wanted.numel()
-            for core in CORES if has_qemu() else ():
+            for core in BOARDS if has_qemu() else ():
                 toolchain = gcc() or toolchains()[0]
                 payloads = run_qemu(project, toolchain, images, core)
                 yield f"{toolchain.name}, qemu, {core}", int((payloads != wanted).sum()), wanted.numel()

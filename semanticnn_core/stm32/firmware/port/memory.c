@@ -44,3 +44,40 @@ void __aeabi_memset8(void *to, size_t count, int value) SAME_AS(__aeabi_memset);
 void __aeabi_memclr4(void *to, size_t count) SAME_AS(__aeabi_memclr);
 void __aeabi_memclr8(void *to, size_t count) SAME_AS(__aeabi_memclr);
 #endif
+
+#if defined(__ARM_ARCH) && __ARM_ARCH == 6 /* Cortex-M0 and M0+ have neither a long multiplication nor a division */
+uint64_t __aeabi_lmul(uint64_t a, uint64_t b);
+uint64_t __aeabi_idivmod(int32_t a, int32_t b);
+int32_t __aeabi_idiv(int32_t a, int32_t b);
+
+/* The product, modulo 2^64, from products of halves of words. */
+uint64_t __aeabi_lmul(uint64_t a, uint64_t b)
+{
+    const uint32_t a0 = (uint32_t)a & 0xFFFFu, a1 = (uint32_t)a >> 16, b0 = (uint32_t)b & 0xFFFFu, b1 = (uint32_t)b >> 16;
+    const uint32_t low = a0 * b0, one = a1 * b0, other = a0 * b1;
+    const uint32_t middle = (low >> 16) + (one & 0xFFFFu) + (other & 0xFFFFu);
+    const uint32_t across = (uint32_t)a * (uint32_t)(b >> 32) + (uint32_t)(a >> 32) * (uint32_t)b;
+    const uint32_t high = a1 * b1 + (one >> 16) + (other >> 16) + (middle >> 16) + across;
+    return (uint64_t)high << 32 | (low & 0xFFFFu) | middle << 16;
+}
+
+/* The quotient in the lower word, the remainder, with the sign of a, in the upper: by one bit at a time. */
+uint64_t __aeabi_idivmod(int32_t a, int32_t b)
+{
+    const uint32_t divisor = b < 0 ? 0u - (uint32_t)b : (uint32_t)b;
+    uint32_t left = a < 0 ? 0u - (uint32_t)a : (uint32_t)a, quotient = 0, rest = 0;
+    for (int bit = 0; bit < 32; bit++, left <<= 1) {
+        rest = rest << 1 | left >> 31;
+        quotient <<= 1;
+        if (rest >= divisor)
+            rest -= divisor, quotient |= 1;
+    }
+    if ((a < 0) != (b < 0))
+        quotient = 0u - quotient;
+    if (a < 0)
+        rest = 0u - rest;
+    return (uint64_t)rest << 32 | quotient;
+}
+
+int32_t __aeabi_idiv(int32_t a, int32_t b) { return (int32_t)__aeabi_idivmod(a, b); }
+#endif
