@@ -34,6 +34,7 @@ import math
 from dataclasses import replace
 
 import pandas as pd
+import torch
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import Slice
@@ -43,6 +44,7 @@ from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
 from semanticnn_core.stm32.check import check_project
 from semanticnn_core.stm32.emulator import Emulator
+from semanticnn_core.stm32.extremes import extreme_images
 from semanticnn_core.stm32.project import memory_map, write_project
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
@@ -147,6 +149,10 @@ viz.draw_memory(memory["ram"], {"layer by layer, 32-bit floats": 4 * most, "…,
 viz.c_function("snn_push_row")
 
 # %% [markdown]
+# Its first line is about mistakes. A driver may push a row too many, finish too early, or forget to reset: it gets 0
+# bytes, never a negative number that would move its pointer back, and `snn_check()` says what went wrong first. Until
+# the next `snn_reset` nothing is written. **Why must an error code not share its number with a count?**
+#
 # ## Run it
 #
 # The project folder that a firmware engineer gets has the C, tables with this codec's numbers, build files for
@@ -156,8 +162,10 @@ viz.c_function("snn_push_row")
 
 # %%
 project = in_checkout(out_dir) / "firmware"
-write_project(firmware, project, model, images[:4], f"For the checkpoint `{published.name}`.", force=True)
-result = check_project(project, firmware, images[: 20 if fast else 200])
+extreme = extreme_images(model, codec)  # black, white, boards, noise, and what drives the latent to its ends
+vectors = torch.cat([images[:4], extreme])
+write_project(firmware, project, model, vectors, f"For the checkpoint `{published.name}`.", force=True)
+result = check_project(project, firmware, torch.cat([images[: 20 if fast else 200], extreme]))
 differ = {name: f"{count} bytes differ" for name, count in result["witnesses"].items()}
 pd.Series(differ, name="against PyTorch").to_frame()
 
@@ -168,7 +176,8 @@ print(f"{result['stack_bytes']:,} bytes, flash {result['flash_bytes']:,}, {resul
 # %% [markdown]
 # Every compiler and emulator that this machine has was asked. Not one bit differs: that is what integers are for.
 # Floating point gives other last digits with another compiler or another order of sums, and a symbol near its
-# threshold then flips.
+# threshold then flips. Photographs alone would not prove much: without the clamp at the stem's upper end, twenty of
+# them still give the right bytes; white, colours and noise do not.
 #
 # ## Does it still mean the same?
 #

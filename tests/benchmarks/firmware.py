@@ -178,7 +178,7 @@ class FirmwareBenchmark:
         torch.manual_seed(0)
         whole = SplitModel.of(name, 10, size)
         model = SplitModel(whole.device_part, nn.Identity(), size)
-        return *calibrated(model, images, code_channels=32, kernel=4, stride=4), images
+        return *calibrated(model, images, code_channels=32, centers=8, kernel=4, stride=4), images
 
 
 def exported(firmware: Firmware, model: SplitModel, images: Tensor, folder: str) -> Path:
