@@ -67,7 +67,7 @@ LEVERS = {
     "last weights": Lever(training={"average": 0.0}),
     "larger steps": Lever(stage2={"learning_rate": 5e-4}),
     "large steps": Lever(stage2={"learning_rate": 2e-3}),
-    "stage 2 alone": Lever(stage2={"learning_rate": 2e-3}, pretrained=False),
+    "stage 2 alone": Lever(pretrained=False),
     "no distillation": Lever(stage2={"distill": 0.0}),
     "no occupancy loss": Lever(stage2={"alpha": 0.0}),
     "hard correction": Lever({"code_channels": 13, "parity": 11 / 24}, CLEAN, hard=True),
