@@ -94,7 +94,7 @@ ranking.ranking_table(table) if len(table) else None
 # ## Over error rates
 #
 # Ours and the six best of the others that spend the same bytes. How far ours is from what any error-correcting code
-# could do for its family stands in notebook 03, for shorter trainings.
+# could do for its family stands in notebook 03, for shorter trainings. What falls far below leaves the picture.
 
 # %%
 order = [name for name in ranking.ranking(table).index] if len(table) else []

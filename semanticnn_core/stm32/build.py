@@ -85,9 +85,7 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
             script = script.replace(ours, theirs)
     (folder / "memory.ld").write_text(script, encoding="utf-8")
     elf = folder / "firmware.elf"
-    run_tool(
-        (*command, "-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf)), project
-    )
+    run_tool((*command, "-nostdlib", "-T", str(folder / "memory.ld"), *objects, "-o", str(elf)), project)
     return elf
 
 

@@ -11,10 +11,14 @@ from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, independent, ra
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
 MARKS = "osD^vPX"
+SHOWN = 25.0
 
 
 def draw_rivals(table: pd.DataFrame, systems: Sequence[str]) -> Figure:
-    """Draw accuracy over bit error rates of some systems, as far as the table has them; bars: std over trainings."""
+    """Draw accuracy over bit error rates of some systems, as far as the table has them; bars: std over trainings.
+
+    What falls more than `SHOWN` points below the best leaves the picture, or nobody could tell the others apart.
+    """
     table, (figure, axes) = independent(table), panes(size=(9.5, 4.2))
     axis = axes[0, 0]
     means = table.groupby(["system", "ber", "train_seed"], sort=False)["accuracy"].mean()
@@ -23,8 +27,10 @@ def draw_rivals(table: pd.DataFrame, systems: Sequence[str]) -> Figure:
         look = {"marker": MARKS[number % len(MARKS)], "color": CYCLE[number % len(CYCLE)]}
         look |= {"lw": 3.0, "zorder": 3} if name == OURS else {"lw": 1.5}
         axis.errorbar(stats.index, stats["mean"], stats["std"], capsize=3, ms=5, label=plain(name), **look)
+    chosen = means[means.index.isin(systems, level="system")].groupby(["system", "ber"]).mean()
+    top = 100.0 if chosen.empty else 100 * chosen.max()
     rates = sorted(table["ber"].unique())
-    axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %")
+    axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %", ylim=(top - SHOWN, top + 1))
     axis.set_xticks(rates, [percent(rate) for rate in rates])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -89,8 +89,11 @@ def draw_specialists(table: pd.DataFrame) -> Figure:
     """Draw ours, trained over all bit error rates, beside codecs that were trained at one (the paper's Figure 8)."""
     curves = lever_curves(table[table["variant"].str.match("ours$|trained at")])
     alone = curves["train_seed"].isin(curves.loc[curves["variant"] != "ours", "train_seed"])  # the same trainings
-    named = curves[alone].replace({"variant": {"ours": "trained at 0.1–10 %"}})
-    return draw_curves(named, "accuracy", "variant", "accuracy, %")
+    order = sorted(curves["variant"].unique(), key=lambda name: -1 if name == "ours" else float(name.split()[-2]))
+    named = curves[alone].assign(place=curves["variant"].map(order.index)).sort_values("place", kind="stable")
+    return draw_curves(
+        named.replace({"variant": {"ours": "trained at 0.1–10 %"}}), "accuracy", "variant", "accuracy, %"
+    )
 
 
 def draw_limit(table: pd.DataFrame, others: tuple[str, ...] = ("hard correction",)) -> Figure:
