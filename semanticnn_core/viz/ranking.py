@@ -33,7 +33,8 @@ def draw_rivals(table: pd.DataFrame, systems: Sequence[str]) -> Figure:
     axis.set(xscale="log", xlabel="bit error rate", ylabel="accuracy, %", ylim=(top - SHOWN, top + 1))
     axis.set_xticks(rates, [percent(rate) for rate in rates])
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if not chosen.empty:
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
