@@ -41,14 +41,6 @@ def photos(count: int, size: int = 32, seed: int = 0) -> Tensor:
     return torch.stack([photo()[:, top : top + 2 * size : 2, left : left + 2 * size : 2] for top, left in places])
 
 
-def extremes(size: int = 32) -> Tensor:
-    """Return images that no camera takes, uint8 (5, 3, size, size): black, white, noise, hard noise, a chessboard."""
-    noise = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
-    board = (torch.arange(size)[:, None] + torch.arange(size)) % 2 * 255
-    images = noise * 0, noise * 0 + 255, noise, noise // 128 * 255, board.expand(3, -1, -1)
-    return torch.stack(images).to(torch.uint8)
-
-
 def small_model(
     size: int = 32, channels: int = 8, kernel: int = 3, pool: bool = False, six: bool = True, bias: bool = False
 ) -> SplitModel:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stm32_models import RESNET, extremes, patched, photos, small_codec, small_firmware, small_model, small_project
+from stm32_models import RESNET, patched, photos, small_codec, small_firmware, small_model, small_project
 
 from semanticnn_core.stm32 import build as build_module
 from semanticnn_core.stm32.build import (
@@ -26,6 +26,7 @@ from semanticnn_core.stm32.build import (
 )
 from semanticnn_core.stm32.check import BOARDS, has_qemu, run_host, run_qemu
 from semanticnn_core.stm32.emulator import EmulationError, Emulator
+from semanticnn_core.stm32.extremes import flat_and_loud
 from semanticnn_core.stm32.project import memory_map, rows_first
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
@@ -69,7 +70,7 @@ def firmware() -> Firmware:
 
 @pytest.fixture(scope="module")
 def images(firmware) -> torch.Tensor:
-    return torch.cat([photos(1, 64), extremes(64)[2:3]])
+    return torch.cat([photos(1, 64), flat_and_loud(64)[8:9]])
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,9 @@ def project(firmware, tmp_path) -> Path:
 def test_every_byte_is_the_integer_encoder_s(name, tmp_path):
     firmware = case(CASES[name])
     size = firmware.encoder.image_size
-    images = torch.cat([photos(3, size), extremes(size)])
+    images = torch.cat([photos(3, size), flat_and_loud(size)])
     payload = firmware.payload(images)
-    assert payload.shape == (8, firmware.payload_bytes) and len(payload.unique(dim=0)) > 4
+    assert payload.shape == (3 + 16, firmware.payload_bytes) and len(payload.unique(dim=0)) > 4
     assert torch.equal(run_host(small_project(firmware, tmp_path / "project"), COMPILER, images), payload)
 
 
@@ -105,7 +106,7 @@ def test_an_odd_number_of_columns_is_right_or_refused(tmp_path):
     except ExportError as error:
         assert "34 px" in str(error)
     else:
-        images = torch.cat([photos(3, 34), extremes(34)])
+        images = torch.cat([photos(3, 34), flat_and_loud(34)])
         payload = run_host(small_project(firmware, tmp_path / "project"), COMPILER, images)
         assert torch.equal(payload, firmware.payload(images))
 
@@ -115,7 +116,7 @@ def test_latents_beyond_calibration_saturate_in_c_too(tmp_path):
     model = small_model(channels=32)
     codec = small_codec(model, code_channels=2, kernel=16, stride=16)
     encoder = quantize_encoder(model, codec, photos(8) // 8 + 108)  # of little contrast
-    firmware, images = Firmware(encoder, codec, model.feature_shape), extremes()
+    firmware, images = Firmware(encoder, codec, model.feature_shape), flat_and_loud(32)
     latent = encoder.latent(encoder.feature(images))
     assert int(latent.max()) == 32767 and int(latent.min()) == -32768
     project = small_project(firmware, tmp_path / "project")

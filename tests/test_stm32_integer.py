@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stm32_models import RESNET, calibration, extremes, photos, quantized, small_codec, small_model
+from stm32_models import RESNET, calibration, photos, quantized, small_codec, small_model
 from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.datasets import load_dataset
+from semanticnn_core.stm32.extremes import flat_and_loud
 from semanticnn_core.stm32.integer import IntegerLayer
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
 from semanticnn_core.systems import load_checkpoint
@@ -57,7 +58,7 @@ def rounding(layer: IntegerLayer, inputs: Tensor) -> Tensor:
 
 def test_the_feature_is_within_half_a_step_of_the_float_network_s(parts):
     model, _, encoder = parts
-    images = torch.cat([photos(16), extremes()])
+    images = torch.cat([photos(16), flat_and_loud(32)])
     wanted = (model.device_part(images).double() / encoder.stem.step).clamp(0, 255)
     allowed = rounding(encoder.stem, F.pad(encoder.pixels(images), (encoder.stem_padding,) * 4))
     allowed = F.max_pool2d(allowed, 3, 2, 1) if encoder.pool else allowed
@@ -69,7 +70,7 @@ def test_the_feature_is_within_half_a_step_of_the_float_network_s(parts):
 
 def test_the_latent_is_the_float_convolution_s_but_for_rounding(parts):
     model, codec, encoder = parts
-    feature = encoder.feature(torch.cat([photos(16), extremes()]))
+    feature = encoder.feature(torch.cat([photos(16), flat_and_loud(32)]))
     float_encoder = copy.deepcopy(codec.encoder).double()
     wanted = float_encoder.conv(float_encoder.padded(feature.double() * encoder.stem.step)) / encoder.code.step
     latent, wanted = encoder.latent(feature), wanted.clamp(-32768, 32767)
@@ -158,7 +159,7 @@ def test_a_latent_beyond_calibration_saturates():
     model = small_model(channels=32)
     codec = small_codec(model, code_channels=16, kernel=8, stride=8)
     encoder = quantize_encoder(model, codec, photos(8) // 16 + 60)  # of little contrast
-    feature = encoder.feature(extremes())
+    feature = encoder.feature(flat_and_loud(32))
     wanted = codec.encoder.conv(feature * encoder.stem.step) / encoder.code.step
     beyond = wanted.abs() > 33000
     assert beyond.any() and torch.equal(encoder.latent(feature)[beyond], wanted[beyond].clamp(-32768, 32767).long())

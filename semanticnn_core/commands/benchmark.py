@@ -12,7 +12,7 @@ from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, setting
 class Benchmark(Settings):
     """Train systems on one budget and measure them over bit error rates, side by side.
 
-    With the default budget a training takes a quarter of an hour on one core, about a minute on a GPU.
+    With the default budget a training takes a quarter of an hour on one core.
     """
 
     checkpoint: str = DEFAULT_CHECKPOINT

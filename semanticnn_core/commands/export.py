@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from semanticnn_core.config import DEFAULT_CHECKPOINT, POSITIVE, Settings, Slice, setting
+from semanticnn_core.stm32.build import Core
 
 VECTORS = 4
 """Test images that travel with a project, beside extreme ones."""
@@ -28,7 +29,7 @@ class Export(Settings):
     """Where that part lies: in the middle, or where the device's table of importance says."""
     check: bool = False
     """Compile it, run it on an emulated Cortex-M, compare all bytes, and print one JSON object and nothing else."""
-    core: Literal["m7", "m4", "m3", "m33", "m0plus"] = "m7"
+    core: Core = "m7"
     """The Cortex-M of the check."""
     images: int = setting(20, 1)
     """Test images of the check, beside extreme ones."""

@@ -15,13 +15,13 @@ from accelerate import Accelerator, DataLoaderConfiguration, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from semanticnn_core.config import TrainConfig
 from semanticnn_core.datasets.base import Split, collate
 from semanticnn_core.draws import Draws
+from semanticnn_core.training.average import running_average, weights_of
 from semanticnn_core.training.memory import keep_freed_memory
 
 Row = dict[str, float]
@@ -108,8 +108,7 @@ def fit(
         optimizer.optimizer, config.learning_rate, total_steps=steps, pct_start=config.warmup
     )
     history, inner = _History(), accelerator.unwrap_model(model)
-    decay = 1 - 1 / max(config.average * total, 1)
-    averaged = AveragedModel(inner, multi_avg_fn=_running_average(decay), use_buffers=True)
+    averaged = running_average(inner, config.average * total)
     accelerator.register_for_checkpointing(scheduler, history, averaged)
     first = 0
     if run.folder is not None and run.resume:
@@ -150,7 +149,7 @@ def fit(
             means = {name: value / len(loader) for name, value in zip(sums, totals.tolist(), strict=True)}
             _agree(accelerator, inner)
             _agree(accelerator, averaged.module)
-            with _weights_of(averaged.module, inner):
+            with weights_of(averaged.module, inner):
                 means |= validate(inner.eval())
             history.rows.append({"epoch": epoch + 1, **means})
             accelerator.log({f"{run.title}/{name}": value for name, value in means.items()}, step=epoch + 1)
@@ -258,34 +257,6 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict]:
         {"params": [each for each in parameters if each.dim() > 1], "weight_decay": weight_decay},
         {"params": [each for each in parameters if each.dim() <= 1], "weight_decay": 0.0},
     ]
-
-
-def _running_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """Return an update for AveragedModel: an exponential average of fractions; whole numbers are as they are now.
-
-    Code words and counts have no mean: torch's own average rounds it down, and code word 3 may become 2.
-    """
-    average = get_ema_multi_avg_fn(decay)
-
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
-        if averaged[0].is_floating_point():
-            average(averaged, current, count)
-        else:
-            for kept, now in zip(averaged, current, strict=True):
-                kept.copy_(now)
-
-    return update
-
-
-@contextmanager
-def _weights_of(other: nn.Module, model: nn.Module) -> Iterator[None]:
-    """Within it a network has the weights and buffers of another."""
-    own = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(other.state_dict())
-    try:
-        yield
-    finally:
-        model.load_state_dict(own)
 
 
 def _save_state(accelerator: Accelerator, folder: Path, settings: dict, epoch: int) -> None:

@@ -13,7 +13,7 @@ def answer(port: serial.Serial) -> bytes:
     """Read one answer: pieces that begin with their length, 255 standing for 254 bytes and more to come."""
     payload = b""
     while True:
-        length = int.from_bytes(_exactly(port, 1))
+        length = _exactly(port, 1)[0]
         payload += _exactly(port, min(length, 254))
         if length < 255:
             return payload
