@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from semanticnn_core.datasets import ImageDataset, load_dataset, scene_digits
-from semanticnn_core.datasets.scene_digits import SceneRecipe, _cut_tiles, _share_out, build_scene_digits
+from semanticnn_core.datasets.scene_digits import SceneRecipe, cut_tiles, share_out, build_scene_digits
 
 SMALL = SceneRecipe(counts=(200, 50, 50))
 
@@ -67,16 +67,16 @@ def test_building_says_how_far_it_is(monkeypatch):
     assert shown == [("building SceneDigits, once", 1040), 1000, 10, 20, 10, "closed"]
 
 
-def test_share_out_gives_each_split_its_share_of_every_group():
+def testshare_out_gives_each_split_its_share_of_every_group():
     groups = torch.arange(400) % 4
-    owner = _share_out(groups, (0.7, 0.15, 0.15), torch.Generator().manual_seed(0))
+    owner = share_out(groups, (0.7, 0.15, 0.15), torch.Generator().manual_seed(0))
     for group in range(4):
         assert owner[groups == group].bincount().tolist() == [70, 15, 15]
 
 
 def test_tiles_cover_a_photograph_without_overlap():
     photos = torch.arange(2 * 3 * 40 * 60, dtype=torch.float32).reshape(2, 3, 40, 60)  # every value stands once
-    tiles = _cut_tiles(photos, (4, 6))
+    tiles = cut_tiles(photos, (4, 6))
     assert tiles.shape == (48, 3, 10, 10) and torch.equal(tiles.flatten().sort().values, photos.flatten())
     assert torch.equal(tiles[2 * 7 + 1], photos[1, :, 10:20, 10:20])  # row 1, column 1 of the second photograph
 

@@ -443,15 +443,15 @@ def test_the_task_network_learns_repeatably(dataset):
 def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
     images, draws = dataset.train["image"][:32], Draws(0)
     still = BaseTrainConfig(shift=0, jitter=0.0)
-    assert torch.equal(augment(images, still, draws), images)
-    moved = augment(images, BaseTrainConfig(shift=2, jitter=0.0), draws).float()
+    assert torch.equal(augment({"image": images}, still, draws)["image"], images)
+    moved = augment({"image": images}, BaseTrainConfig(shift=2, jitter=0.0), draws)["image"].float()
     padded = F.pad(images.float(), (2, 2, 2, 2), mode="reflect")
     windows = {(y, x): padded[:, :, y : y + 16, x : x + 16] for y in range(5) for x in range(5)}
     found = [
         {at for at, window in windows.items() if torch.allclose(window[i], moved[i], atol=1e-3)} for i in range(32)
     ]
     assert all(found) and len(set().union(*found)) > 10
-    mirrored = augment(images, BaseTrainConfig(shift=0, jitter=0.0, flip=True), draws).float()
+    mirrored = augment({"image": images}, BaseTrainConfig(shift=0, jitter=0.0, flip=True), draws)["image"].float()
     turned = [torch.allclose(mirrored[i], images[i].float().flip(-1), atol=1e-3) for i in range(32)]
     assert 5 < sum(turned) < 27
 
@@ -459,19 +459,20 @@ def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
 def test_augmentation_coarsens_half_of_the_images():
     images = torch.randint(0, 256, (64, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     coarse = BaseTrainConfig(shift=0, jitter=0.0, coarse=4.0)
-    out = augment(images, coarse, Draws(1))  # by a factor of 2.9
+    out = augment({"image": images}, coarse, Draws(1))["image"]  # by a factor of 2.9
     changed = (out != images).flatten(1).any(1)
     rough = [each.float().diff(dim=-1).square().mean() for each in (out[changed], images[changed])]
     assert 20 < changed.sum() < 44 and rough[0] < 0.5 * rough[1]
     flat = torch.full_like(images, 77)
-    assert torch.equal(augment(flat, coarse, Draws(0)), flat)
+    assert torch.equal(augment({"image": flat}, coarse, Draws(0))["image"], flat)
 
 
 def test_augmentation_disturbs_each_image_by_its_own_noise():
     images = torch.full((256, 3, 16, 16), 128, dtype=torch.uint8)
     noise = BaseTrainConfig(shift=0, jitter=0.0, noise=30.0)
     fine, rough = (
-        augment(images, each, Draws(0)).float() - 128 for each in (noise, dataclasses.replace(noise, grain=8.0))
+        augment({"image": images}, each, Draws(0))["image"].float() - 128
+        for each in (noise, dataclasses.replace(noise, grain=8.0))
     )
     deviation = fine.flatten(1).std(1)
     assert deviation.max() < 33 and deviation.mean() == pytest.approx(10, rel=0.15)  # 30·E[u²]

@@ -13,6 +13,11 @@ class BoxCenter:
     """Outputs (B, 2), the truth is the column `box`; the score is 1 minus the mean distance, in sides of the image."""
 
     metric = "closeness"
+    truth = "a box an image"
+    moves = True
+
+    def fits(self, targets: dict) -> bool:
+        return "box" in targets
 
     def loss(self, outputs: Tensor, targets: dict, smoothing: float = 0.0) -> Tensor:
         return F.mse_loss(outputs, center(targets["box"]))

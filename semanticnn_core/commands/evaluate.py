@@ -73,11 +73,13 @@ class Evaluate(Settings):
         model, codec = checkpoint.model.folded(), checkpoint.system(self.system)
         test = data.test.take(self.limit)
         answers = model.answer_all(test)
-        clean = model.task.score(answers, test.columns)
+        clean, metric = model.task.score(answers, test.columns), model.task.metric
         network = network_finding(model.task, answers, test.columns)
         if network.level != "ok":
             print(network, file=sys.stderr)
         if self.out is not None:
+            if metric != "accuracy":
+                raise ValueError(f"out is for tables of accuracy, this network is scored by {metric}; leave it out")
             check_results(self.out, clean, len(test))
         slices = [Slice(ratio, self.window) for ratio in self.slice_ratio]
         sizes = byte_counts(model, codec, max(slices, key=lambda each: each.ratio))
@@ -89,8 +91,13 @@ class Evaluate(Settings):
             add_results(self.out, table, clean, len(test), sizes["image_bytes"], commands)
         if self.json:
             keys = [name for name in table if name not in ("system", "share_sent")]
-            print(json.dumps({"clean_accuracy": clean, **sizes, "results": table[keys].to_dict("records")}))
+            print(json.dumps({f"clean_{metric}": clean, **sizes, "results": table[keys].to_dict("records")}))
             return
-        print(f"uncompressed: {clean:.2%} of {len(test)} test images")
+        share = "" if metric == "accuracy" else f"{metric} "
+        print(f"uncompressed: {share}{clean:.2%} of {len(test)} test images")
         print(sizes_in_words(sizes))
-        print(summarize(table).drop(columns="system").to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(
+            summarize(table, metric=metric)
+            .drop(columns="system")
+            .to_string(index=False, float_format=lambda value: f"{value:.4g}")
+        )

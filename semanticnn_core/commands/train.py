@@ -198,7 +198,7 @@ class Train(Settings):
         about = base.about | {
             "dataset": self.dataset or base.about["dataset"],
             "classes": list(data.classes),
-            "results": base.about.get("results", {}) | {"clean_accuracy": base.model.score(data.test)},
+            "results": base.about.get("results", {}) | {f"clean_{base.model.task.metric}": base.model.score(data.test)},
             "systems": described | {self.system: own},
         }
         save_checkpoint(out, base.model, kept | {self.system: codec}, about)

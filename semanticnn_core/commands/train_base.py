@@ -10,16 +10,18 @@ from semanticnn_core.config import BaseTrainConfig, Settings, setting
 
 @dataclass(frozen=True)
 class TrainBase(Settings):
-    """Train a task network from scratch (or from ImageNet weights) on a data set."""
+    """Train a task network, a classifier or a detector, on a data set."""
 
     dataset: str = "scene_digits"
-    """scene_digits, cifar100, a MedMNIST-style .npz, or a folder of class folders."""
-    model: Literal["mobilenet_v2", "resnet50"] = "mobilenet_v2"
-    """Which of torchvision's networks."""
+    """scene_digits, scene_detection, cifar100, a MedMNIST-style .npz, or a folder (see the data page)."""
+    model: Literal["mobilenet_v2", "resnet50", "yolov3", "yolov3_tiny", "yolov3_small"] = "mobilenet_v2"
+    """Which network: torchvision's classifiers, or a detector."""
     cut: Literal["stem", "pool"] | None = None
     """Where device and edge part: after the stem, or (resnet50, its default) after the max-pool."""
     image_size: int = setting(64, 32, 4096)
-    """Height and width the images are brought to, pixels."""
+    """Height and width the images are brought to, pixels; for detectors a multiple of 32."""
+    width: float | None = setting(None, 0.0625, 4)
+    """Channels of a detector, in shares of the original's; its own when left out."""
     pretrained: bool = False
     """Start from torchvision's ImageNet weights (fetched once)."""
     start: str | None = None
@@ -47,7 +49,7 @@ class TrainBase(Settings):
         from semanticnn_core.datasets import load_dataset
         from semanticnn_core.evaluation.publish import RESULTS, write_readme
         from semanticnn_core.systems import load_checkpoint
-        from semanticnn_core.systems.checkpoints import save_checkpoint
+        from semanticnn_core.systems.checkpoints import check_truth, save_checkpoint
         from semanticnn_core.tasks import SplitModel
         from semanticnn_core.training.loop import Run, is_main_process
         from semanticnn_core.training.task_network import train_task_network
@@ -59,7 +61,8 @@ class TrainBase(Settings):
         if earlier:
             model = earlier.model.requires_grad_().with_classes(len(data.classes))
         else:
-            model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained)
+            model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained, self.width)
+        check_truth(model, data)
         out = self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}"
         out = checkpoint_folder(out, "train-base")
         facts = {"data": surveyed(data)}
@@ -67,18 +70,17 @@ class TrainBase(Settings):
         history = train_task_network(model, data, self.training, run)
         if not is_main_process():
             return
-        before = earlier.about if earlier else {}
+        before, metric = earlier.about if earlier else {}, model.task.metric
+        clean = model.half_rounded().score(data.test)
         about = {
             "dataset": self.dataset,
             "classes": list(data.classes),
             "training": [*before.get("training", []), self.training.to_dict()],
-            "results": {
-                "validation_accuracy": history[-1]["validation_accuracy"],
-                "clean_accuracy": model.half_rounded().score(data.test),
-            },
+            "metric": metric,
+            "results": {f"validation_{metric}": history[-1][f"validation_{metric}"], f"clean_{metric}": clean},
             "commands": [*before.get("commands", []), this_command()],
         }
         save_checkpoint(out, model, None, about)
         (out / RESULTS).unlink(missing_ok=True)  # of systems for the network that was here before
         write_readme(out)
-        print(f"{out}: test accuracy {about['results']['clean_accuracy']:.2%}")
+        print(f"{out}: test {metric} {clean:.2%}")

@@ -1,34 +1,47 @@
 """Small random changes that leave an image's class alone."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.config import TrainConfig
+from semanticnn_core.datasets.base import Batch
 from semanticnn_core.draws import Draws
 
 
-def augment(images: Tensor, config: TrainConfig, draws: Draws) -> Tensor:
-    """Shift, mirror, re-light, coarsen and disturb images as far as the settings say; uint8 (B, 3, H, W) in and out."""
+def augment(batch: Batch, config: TrainConfig, draws: Draws) -> Batch:
+    """Shift, mirror, re-light, coarsen and disturb a batch's images as far as the settings say, uint8 (B, 3, H, W).
+
+    Boxes move with the pixels; what a border reflects has none. A mask does not move, and is left out.
+    """
+    images = batch["image"]
     if not (config.shift or config.flip or config.jitter or config.coarse > 1 or config.noise):
-        return images
+        return batch
     n, _, height, width = images.shape
 
     def uniform(*shape: int) -> Tensor:
         return draws.uniform(n, *shape).to(images.device)
 
-    def shifted(length: int) -> Tensor:  # (B, length): reflected source index of every row or column
+    def shifted(length: int) -> tuple[Tensor, Tensor]:  # reflected source index of rows or columns, (B, length); offset
         offset = ((uniform(1) * 2 - 1) * (min(config.shift, length - 1) + 0.5)).round()
         index = (torch.arange(length, device=images.device) + offset).long().abs()
-        return torch.where(index >= length, 2 * (length - 1) - index, index)
+        return torch.where(index >= length, 2 * (length - 1) - index, index), offset
 
     def shrunken(most: float) -> tuple[int, int]:  # height and width over a factor of 1 to most, one for all
         factor = most ** float(draws.shared()) if most > 1 else 1
         return max(round(height / factor), 1), max(round(width / factor), 1)
 
-    rows, columns = shifted(height), shifted(width)
+    (rows, down), (columns, right) = shifted(height), shifted(width)
+    mirrored = torch.zeros(n, 1, dtype=torch.bool, device=images.device)
     if config.flip:
-        columns = torch.where(uniform(1) < 0.5, columns, columns.flip(1))
+        mirrored = ~(uniform(1) < 0.5)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    batch = {name: column for name, column in batch.items() if name != "mask"}
+    if "box" in batch:
+        moves = torch.cat([right, down], 1), mirrored
+        batch["box"] = _moved_boxes(batch["box"], *moves, torch.tensor([width, height], device=images.device))
     item = torch.arange(n, device=images.device)[:, None, None]
     images = images.permute(0, 2, 3, 1)[item, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float()
     gain, lift = ((uniform(2, 1, 1, 1) * 2 - 1) * config.jitter).unbind(1)
@@ -41,4 +54,19 @@ def augment(images: Tensor, config: TrainConfig, draws: Draws) -> Tensor:
         noise = draws.normal(n, 3, *shrunken(config.grain)).to(images)
         noise = F.interpolate(noise, (height, width))  # a grain fills a pixel or several
         images = images + config.noise * uniform(1, 1, 1) ** 2 * noise
-    return images.clamp(0, 255).round().byte()
+    return {**batch, "image": images.clamp(0, 255).round().byte()}
+
+
+def _moved_boxes(boxes: Any, offset: Tensor, mirrored: Tensor, size: Tensor) -> Any:
+    """Return the boxes of each image, (4,) or (n, 4), where its pixels went, cut at the image's border.
+
+    offset: how far the source of a pixel lies to the right and below it, (B, 2). size: width and height.
+    """
+    moved = []
+    for box, shift, mirror in zip(boxes, offset, mirrored, strict=True):
+        corners = (box.unflatten(-1, (2, 2)) - shift).clamp(min=0).minimum(size)  # (…, corner, x and y)
+        if mirror:
+            x = size[0] - corners[..., 0].flip(-1)
+            corners = torch.stack([x, corners[..., 1]], -1)
+        moved.append(corners.flatten(-2))
+    return torch.stack(moved) if isinstance(boxes, Tensor) else moved

@@ -214,8 +214,12 @@ class DecodedImages(LazyImages):
     def make(self, entries: Tensor) -> Tensor:
         images = torch.empty(len(entries), 3, self.size, self.size, dtype=torch.uint8)
         for image, entry in zip(images, entries.tolist(), strict=True):
-            image.copy_(decode_image(self.source.paths[entry], self.size))
+            image.copy_(self.decode(self.source.paths[entry], entry))
         return images
+
+    def decode(self, file: str | io.BytesIO, entry: int) -> Tensor:
+        """Return an entry's image (3, size, size), from its file or from what that holds."""
+        return decode_image(file, self.size)
 
     def examine(self, decode: bool) -> Iterator[tuple[bytes, str | None]]:
         def examined(entry: int) -> tuple[bytes, str | None]:
@@ -227,9 +231,9 @@ class DecodedImages(LazyImages):
             problem = None
             if decode:
                 try:
-                    decode_image(io.BytesIO(content), self.size)
+                    self.decode(io.BytesIO(content), entry)
                 except DataError as error:
-                    problem = _reason(error.__cause__)
+                    problem = reason(error.__cause__)
             return hashlib.sha256(content).digest(), problem
 
         with ThreadPool() as pool:
@@ -245,14 +249,15 @@ def decode_image(path: str | Path | io.BytesIO, size: int) -> Tensor:
     try:
         with Image.open(path) as image:
             image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no larger than antialiasing needs
-            rgb = _to_rgb(_upright(image))
+            rgb = to_rgb(_upright(image))
         pixels = np.array(ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR))
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
-        raise DataError(f"{path} cannot be read as an image: {_reason(error)}") from error
+        raise DataError(f"{path} cannot be read as an image: {reason(error)}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _reason(error: BaseException | None) -> str:
+def reason(error: BaseException | None) -> str:
+    """Say why an image could not be read."""
     return "its format is none that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
@@ -265,7 +270,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Return any image as 8-bit RGB; ValueError when its values have no known range."""
     if image.mode == "F":
         raise ValueError("its pixels are floats of unknown range; save it with 8 or 16 bits")

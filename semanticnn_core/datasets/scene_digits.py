@@ -6,6 +6,7 @@ The glyphs are scikit-learn's `load_digits` (8×8 scans), the scenes are crops o
 
 import hashlib
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,17 +52,11 @@ def build_scene_digits(seed: int = 0, recipe: SceneRecipe = RECIPE) -> ImageData
 
     Returns splits of uint8 images (N, 3, 64, 64), labels 0–9, tight boxes and masks of the digit.
     """
-    from sklearn.datasets import load_digits, load_sample_images
-
-    digits = load_digits()
-    glyphs = torch.from_numpy(digits.images).float() / 16  # (1797, 8, 8), ink in [0, 1]
-    labels = torch.from_numpy(digits.target).long()
-    photos = torch.from_numpy(np.stack(load_sample_images().images)).permute(0, 3, 1, 2) / 255  # (2, 3, 427, 640)
-
+    glyphs, labels, photos = sources()
     generator = torch.Generator().manual_seed(seed)
-    tiles = _cut_tiles(photos, recipe.photo_tiles)
-    digit_owner = _share_out(labels, recipe.shares, generator)
-    tile_owner = _share_out(torch.arange(len(tiles)) % len(photos), recipe.shares, generator)
+    tiles = cut_tiles(photos, recipe.photo_tiles)
+    digit_owner = share_out(labels, recipe.shares, generator)
+    tile_owner = share_out(torch.arange(len(tiles)) % len(photos), recipe.shares, generator)
     splits = []
     with progress(sum(recipe.counts), "building SceneDigits, once") as bar:
         for split, count in enumerate(recipe.counts):
@@ -72,7 +67,7 @@ def build_scene_digits(seed: int = 0, recipe: SceneRecipe = RECIPE) -> ImageData
                 parts.append(_compose(glyphs[chosen], scenes, generator, recipe))
                 bar.update(len(chosen))
             images, masks = (torch.cat(each) for each in zip(*parts, strict=True))
-            splits.append(Split({"image": images, "label": labels[pick], "box": _tight_boxes(masks), "mask": masks}))
+            splits.append(Split({"image": images, "label": labels[pick], "box": tight_boxes(masks), "mask": masks}))
     return ImageDataset("scene_digits", tuple(str(digit) for digit in range(10)), *splits)
 
 
@@ -93,7 +88,16 @@ def load_scene_digits(root: Path, seed: int = 0) -> ImageDataset:
     return dataset
 
 
-def _share_out(groups: Tensor, shares: tuple[float, ...], generator: torch.Generator) -> Tensor:
+def sources() -> tuple[Tensor, Tensor, Tensor]:
+    """Return scikit-learn's glyphs (1797, 8, 8), ink in [0, 1], their labels, and its photographs (2, 3, 427, 640)."""
+    from sklearn.datasets import load_digits, load_sample_images
+
+    digits = load_digits()
+    photos = torch.from_numpy(np.stack(load_sample_images().images)).permute(0, 3, 1, 2) / 255
+    return torch.from_numpy(digits.images).float() / 16, torch.from_numpy(digits.target).long(), photos
+
+
+def share_out(groups: Tensor, shares: tuple[float, ...], generator: torch.Generator) -> Tensor:
     """Return for each item the split that owns it, sharing out each group by itself."""
     owner = torch.empty_like(groups)
     bounds = torch.tensor(shares).cumsum(0)[:-1]
@@ -104,7 +108,7 @@ def _share_out(groups: Tensor, shares: tuple[float, ...], generator: torch.Gener
     return owner
 
 
-def _cut_tiles(photos: Tensor, grid: tuple[int, int]) -> Tensor:
+def cut_tiles(photos: Tensor, grid: tuple[int, int]) -> Tensor:
     """Cut photographs (P, 3, H, W) into tiles (rows·columns·P, 3, h, w); tile i is of photograph i % P."""
     rows, columns = grid
     height, width = photos.shape[-2] // rows, photos.shape[-1] // columns
@@ -114,26 +118,42 @@ def _cut_tiles(photos: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _compose(glyphs: Tensor, tiles: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> tuple[Tensor, Tensor]:
     """Set each glyph (n, 8, 8) into a crop of its own; returns images uint8 and masks bool."""
-    n = len(glyphs)
+    uniform = draws(len(glyphs), generator)
+    scene = crop_tiles(tiles, uniform(0, 1, 5), recipe.photo_zoom)  # (n, 3, 64, 64)
+    ink = place_glyphs(glyphs, uniform(*recipe.digit_size), uniform(-1, 1) * recipe.rotation, uniform(0, 1, 2))
+    stroke = strokes(ink, recipe)
+    image = noisy(painted(scene, stroke, generator, recipe), generator, recipe)
+    return image, stroke[:, 0] > 0.5
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(n, *shape, generator=generator) * (high - low) + low
 
-    scene = _crop_tiles(tiles, uniform(0, 1, 5), recipe)  # (n, 3, 64, 64)
-    ink = _place_glyphs(glyphs, uniform(*recipe.digit_size), uniform(-1, 1) * recipe.rotation, uniform(0, 1, 2))
+def draws(count: int, generator: torch.Generator) -> Callable[..., Tensor]:
+    """Return a function (low, high, *shape) that draws evenly for each of `count` images."""
+    return lambda low, high, *shape: torch.rand(count, *shape, generator=generator) * (high - low) + low
+
+
+def strokes(ink: Tensor, recipe: SceneRecipe) -> Tensor:
+    """Return how opaque the stroke of ink (n, 1, H, W) is at each pixel, in [0, 1]."""
     low, high = recipe.edge
-    stroke = ((ink - low) / (high - low)).clamp(0, 1)  # (n, 1, 64, 64)
+    return ((ink - low) / (high - low)).clamp(0, 1)
 
+
+def painted(scene: Tensor, stroke: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> Tensor:
+    """Paint a stroke (n, 1, H, W) over each scene (n, 3, H, W), in an ink that stands out from what lies behind it."""
+    uniform = draws(len(scene), generator)
     luma = (scene * LUMA[:, None, None]).sum(1, keepdim=True)
     behind = (luma * stroke).sum((1, 2, 3)) / stroke.sum((1, 2, 3))  # mean luma under the digit
     step = uniform(*recipe.contrast)
-    sign = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    sign = torch.where(torch.rand(len(scene), generator=generator) < 0.5, -1.0, 1.0)
     sign = torch.where((behind + sign * step).clamp(0, 1) == behind + sign * step, sign, -sign)
     color = (behind + sign * step)[:, None] + _tint(uniform(-1, 1, 3)) * recipe.tint  # (n, 3)
     alpha = stroke * uniform(*recipe.opacity)[:, None, None, None]
-    image = scene * (1 - alpha) + color.clamp(0, 1)[:, :, None, None] * alpha
+    return scene * (1 - alpha) + color.clamp(0, 1)[:, :, None, None] * alpha
+
+
+def noisy(image: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> Tensor:
+    """Return images with sensor noise, as pixels uint8."""
     image = image + torch.randn(image.shape, generator=generator) * recipe.noise
-    return (image.clamp(0, 1) * 255).round().byte(), stroke[:, 0] > 0.5
+    return (image.clamp(0, 1) * 255).round().byte()
 
 
 def _tint(offset: Tensor) -> Tensor:
@@ -141,36 +161,36 @@ def _tint(offset: Tensor) -> Tensor:
     return offset - (offset * LUMA).sum(1, keepdim=True)
 
 
-def _crop_tiles(tiles: Tensor, draws: Tensor, recipe: SceneRecipe) -> Tensor:
-    """Cut one random crop per row of `draws` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, 64, 64)."""
+def crop_tiles(tiles: Tensor, draws: Tensor, zoom: tuple[float, float], size: int = SIZE) -> Tensor:
+    """Cut one random crop per row of `draws` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, size, size)."""
     height, width = tiles.shape[-2:]
-    side = (recipe.photo_zoom[0] + draws[:, 1] * (recipe.photo_zoom[1] - recipe.photo_zoom[0])) * SIZE
+    side = (zoom[0] + draws[:, 1] * (zoom[1] - zoom[0])) * size
     left, top = draws[:, 2] * (width - side), draws[:, 3] * (height - side)
-    ramp = (torch.arange(SIZE) + 0.5) / SIZE
-    x = (left[:, None] + ramp * side[:, None]) / width * 2 - 1  # (n, 64)
+    ramp = (torch.arange(size) + 0.5) / size
+    x = (left[:, None] + ramp * side[:, None]) / width * 2 - 1  # (n, size)
     y = (top[:, None] + ramp * side[:, None]) / height * 2 - 1
     x = torch.where(draws[:, 4:] < 0.5, x.flip(1), x)
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)  # (n, 64, 64, 2)
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)  # (n, size, size, 2)
     which = (draws[:, 0] * len(tiles)).long()
     return F.grid_sample(tiles[which], grid, padding_mode="border", align_corners=False)
 
 
-def _place_glyphs(glyphs: Tensor, size: Tensor, degrees: Tensor, place: Tensor) -> Tensor:
-    """Draw each glyph at its size and angle, wholly inside the scene; returns ink (n, 1, 64, 64)."""
+def place_glyphs(glyphs: Tensor, size: Tensor, degrees: Tensor, place: Tensor, side: int = SIZE) -> Tensor:
+    """Draw each glyph at its size and angle, wholly inside the scene; returns ink (n, 1, side, side)."""
     angle = torch.deg2rad(degrees)
     cos, sin = torch.cos(angle), torch.sin(angle)
     reach = size / 2 * (cos + sin.abs())  # half side of the rotated square's bounding box
-    center = reach[:, None] + place * (SIZE - 2 * reach[:, None])  # (n, 2) x, y
-    ramp = torch.arange(SIZE) + 0.5
-    dx = (ramp[None, :] - center[:, :1])[:, None, :] * 2 / size[:, None, None]  # (n, 1, 64)
-    dy = (ramp[None, :] - center[:, 1:])[:, :, None] * 2 / size[:, None, None]  # (n, 64, 1)
+    center = reach[:, None] + place * (side - 2 * reach[:, None])  # (n, 2) x, y
+    ramp = torch.arange(side) + 0.5
+    dx = (ramp[None, :] - center[:, :1])[:, None, :] * 2 / size[:, None, None]  # (n, 1, side)
+    dy = (ramp[None, :] - center[:, 1:])[:, :, None] * 2 / size[:, None, None]  # (n, side, 1)
     cos, sin = cos[:, None, None], sin[:, None, None]
     grid = torch.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1)  # (n, 64, 64, 2)
     smooth = F.interpolate(glyphs[:, None], scale_factor=8, mode="bicubic", align_corners=False)
     return F.grid_sample(smooth, grid, padding_mode="zeros", align_corners=False)
 
 
-def _tight_boxes(masks: Tensor) -> Tensor:
+def tight_boxes(masks: Tensor) -> Tensor:
     """Return the smallest boxes (N, 4: x0, y0, x1, y1; x1, y1 exclusive) around the masks (N, H, W)."""
     columns, rows = masks.any(1).int(), masks.any(2).int()
     first_last = [(line.argmax(1), line.shape[1] - line.flip(1).argmax(1)) for line in (columns, rows)]

@@ -1,6 +1,7 @@
 """What is published: tables of measurements, and the README beside weights that says how they were made."""
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,73 +73,79 @@ def checkpoint_page(folder: Path) -> str:
     """Return the page of a checkpoint folder: what it is, what was measured, and the commands that made it."""
     about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     base, systems = about["base"], about.get("systems", {})
-    clean = about.get("results", {}).get("clean_accuracy")
-    accuracy = "not measured" if clean is None else f"**{clean:.2%}** (weights in half precision)"
+    metric = about.get("metric", "accuracy")
+    clean = about.get("results", {}).get(f"clean_{metric}")
+    score = "not measured" if clean is None else f"**{clean:.2%}** (weights in half precision)"
     commands = [*about.get("commands", []), *(each for one in systems.values() for each in one.get("commands", []))]
     lines = [
         f"# {folder.name}",
         "",
         f"{base['model']} for {base['classes']} classes at {base['image_size']} px, cut after the {base['cut']}, "
         f"trained on {about.get('dataset', 'unknown data')}.",
-        f"Uncompressed accuracy on the test split: {accuracy}.",
+        f"Uncompressed {metric} on the test split: {score}.",
         "",
-        *results_in_words(folder, systems),
+        *results_in_words(folder, systems, metric=metric),
         *("Made by:", "", "```", *commands, "```", ""),
     ]
     return "\n".join(lines)
 
 
-def results_in_words(folder: Path, systems: Mapping[str, dict], heading: str = "##") -> list[str]:
+def results_in_words(
+    folder: Path, systems: Mapping[str, dict], heading: str = "##", metric: str = "accuracy"
+) -> list[str]:
     """Return the lines that show a checkpoint's results.csv: tables of each of its systems, by name."""
     if not (folder / RESULTS).exists():
         return []
     table, lines = pd.read_csv(folder / RESULTS), []
     for name, system in systems.items():
         if len(rows := table[table["system"] == name]):
-            lines += [f"{heading} {name}", ""] * (len(systems) > 1) + _table(rows, system.get("results", {}))
+            lines += [f"{heading} {name}", ""] * (len(systems) > 1) + _table(rows, system.get("results", {}), metric)
     return lines
 
 
-def accuracy_in_words(row: Any, decimals: int = 2) -> str:
-    """Say the accuracy of a row of `summarize`: with its interval, or else with its standard deviation."""
-    low, high = getattr(row, "accuracy_low", None), getattr(row, "accuracy_high", None)
-    if low is not None and high is not None:
-        return f"{row.accuracy:.{decimals}%} ({100 * low:.{decimals}f}–{100 * high:.{decimals}f})"
-    return f"{row.accuracy:.{decimals}%} ± {row.accuracy_std:.{decimals}%}"
+def score_in_words(row: Any, decimals: int = 2, metric: str = "accuracy") -> str:
+    """Say the score of a row of `summarize`: with its interval, or else with its standard deviation."""
+    score, low, high = (getattr(row, f"{metric}{end}", math.nan) for end in ("", "_low", "_high"))
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{score:.{decimals}%} ({100 * low:.{decimals}f}–{100 * high:.{decimals}f})"
+    return f"{score:.{decimals}%} ± {getattr(row, f'{metric}_std'):.{decimals}%}"
 
 
-def spread_in_words(table: pd.DataFrame) -> str:
-    """Say what `accuracy_in_words` says of a sweep."""
-    return "mean (95 % interval over images and seeds)" if "accuracy_low" in table else "mean ± standard deviation"
+def spread_in_words(table: pd.DataFrame, metric: str = "accuracy") -> str:
+    """Say what `score_in_words` says of a sweep."""
+    known = f"{metric}_low" in table and table[f"{metric}_low"].notna().any()
+    return "mean (95 % interval over images and seeds)" if known else "mean ± standard deviation"
 
 
-def _table(table: pd.DataFrame, results: dict) -> list[str]:
+def _table(table: pd.DataFrame, results: dict, metric: str) -> list[str]:
     whole, seeds = table["slice_ratio"] == 1, table["seed"].nunique()
     lines = [
-        "| bit error rate | accuracy | agreement with uncompressed | bytes sent |",
+        f"| bit error rate | {metric} | agreement with uncompressed | bytes sent |",
         "|---|---|---|---|",
     ]
-    for row in summarize(table[whole]).itertuples():
-        lines.append(f"| {row.ber:.2%} | {accuracy_in_words(row)} | {row.agreement:.2%} | {row.bytes:.0f} |")
+    for row in summarize(table[whole], metric=metric).itertuples():
+        lines.append(
+            f"| {row.ber:.2%} | {score_in_words(row, metric=metric)} | {row.agreement:.2%} | {row.bytes:.0f} |"
+        )
     lines += [
         "",
-        f"Test split, {spread_in_words(table)} over {seeds} channel seeds.",
+        f"Test split, {spread_in_words(table, metric)} over {seeds} channel seeds.",
         *([sizes_in_words(results)] if results else []),
         "",
     ]
-    return lines if whole.all() else lines + _slices(table)
+    return lines if whole.all() else lines + _slices(table, metric)
 
 
-def _slices(table: pd.DataFrame) -> list[str]:
+def _slices(table: pd.DataFrame, metric: str) -> list[str]:
     grid = table[table["ber"].isin(BER_GRID)]
     keys = ["slice_ratio", "window", "share_sent", "bytes"]
-    means = grid.groupby([*keys, "seed"])["accuracy"].mean().groupby(keys, sort=False).agg(["mean", "std"])
+    means = grid.groupby([*keys, "seed"])[metric].mean().groupby(keys, sort=False).agg(["mean", "std"])
     rows = [
         f"| {ratio:g} | {window} | {share:.0%} | {size:.0f} | {row['mean']:.2%} ± {row['std']:.2%} |"
         for (ratio, window, share, size), row in means.sort_index(ascending=False).iterrows()
     ]
     return [
-        "| slice ratio | window | share sent | bytes sent | accuracy, mean over 0.01–5 % |",
+        f"| slice ratio | window | share sent | bytes sent | {metric}, mean over 0.01–5 % |",
         "|---|---|---|---|---|",
         *rows,
         "",

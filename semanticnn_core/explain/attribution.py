@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from semanticnn_core.explain.deep_lift import deep_lift
+from semanticnn_core.tasks.base import Task
 from semanticnn_core.tasks.split import evaluating
 
 Level = Literal["pixel", "channel"]
@@ -38,6 +39,17 @@ class Attribution:
     """The classes explained, int64 (B,)."""
     gap: Tensor | None
     """|Σ scores − (logit at the feature − logit at zero)| over that rise's size, (B,); None where not defined."""
+
+
+class Explained(nn.Module):
+    """A guide as attribution asks for it: from a feature to the evidence (B, K) of a task, logits or what it has."""
+
+    def __init__(self, guide: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.guide, self.task = guide, task
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.task.evidence(self.guide(feature))
 
 
 def attribute(

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.datasets.base import Split
-from semanticnn_core.explain.attribution import attribute
+from semanticnn_core.explain.attribution import Explained, attribute
 from semanticnn_core.tasks.split import SplitModel
 
 LARGEST = 127
@@ -54,12 +54,12 @@ def _pairs(
     codec: SemanticCodec, model: SplitModel, split: Split, guide: nn.Module | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield indices int64 (B, K, H, W) with the importance each pixel should have, float64 (B, H, W)."""
-    guide = guide or model.folded().edge_part
+    guide = Explained(guide or model.folded().edge_part, model.task)
     for _, batch in split.batches(device=model.device):
         with torch.no_grad():
             feature = model.device_part(batch["image"])
             index = codec.quantizer.assign(codec.encoder(feature))
-        scores = attribute(guide, feature, batch["label"], steps=8).scores
+        scores = attribute(guide, feature, model.task.explained(batch), steps=8).scores
         scores = scores.clamp_min(0).cpu().double()  # not every accelerator has float64
         pooled = F.adaptive_avg_pool2d(scores[:, None], index.shape[2:])[:, 0]
         yield index, pooled / pooled.mean((1, 2), keepdim=True).clamp_min(1e-12)

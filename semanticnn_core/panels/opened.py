@@ -1,5 +1,6 @@
 """Checkpoints to play with: which there are, and one opened, with its images and its measured accuracy."""
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +49,23 @@ class Played:
 
 
 def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, Path]:
-    """Return names and folders of the checkpoints that hold a codec: the published ones, then your own in `runs`."""
+    """Return names and folders of classifiers that have a codec: the published ones, then your own in `runs`."""
     found = {}
     for place, mark in ((root, ""), (runs, " (runs)")):
         for path in sorted((located(place) / "checkpoints").glob(f"*/{SEMANTICNN}.safetensors")):
-            if (path.parent / "config.json").is_file() and not path.parent.name.startswith("."):
+            if not path.parent.name.startswith(".") and _metric(path.parent / "config.json") == "accuracy":
                 found[path.parent.name + mark] = path.parent.resolve()
     return found
+
+
+def _metric(path: Path) -> str | None:
+    """Return what a checkpoint's score is called; None where config.json is not there."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("metric", "accuracy")
+    except OSError:
+        return None
+    except (ValueError, AttributeError):  # damaged, which opening it will say
+        return "accuracy"
 
 
 def open_played(

@@ -15,9 +15,9 @@ from torch import nn
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.datasets import load_dataset
-from semanticnn_core.datasets.base import ImageDataset
+from semanticnn_core.datasets.base import DataError, ImageDataset
 from semanticnn_core.files import CHECKOUT, located, replacing
-from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.tasks.split import CLASSIFIERS, DETECTORS, SplitModel
 
 SEMANTICNN = "semanticnn"
 """What the codec of the paper is called in a checkpoint, when it has no name of its own."""
@@ -107,7 +107,7 @@ def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -
     try:
         about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         base = about["base"]
-        model = SplitModel.of(base["model"], base["classes"], base["image_size"], base["cut"])
+        model = SplitModel.of(base["model"], base["classes"], base["image_size"], base["cut"], width=base.get("width"))
         systems = {name: KINDS[each["kind"]](each["settings"]) for name, each in about.get("systems", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the settings of a checkpoint
         raise CheckpointError(f"{folder / 'config.json'} is damaged: {error!r}; restore or retrain it") from error
@@ -147,6 +147,7 @@ def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
             f"{data.name} has {len(data.classes)} classes, the network of {checkpoint.name} tells {count} apart; "
             f"train one for it: semanticnn train-base --dataset {data.name}"
         )
+    check_truth(checkpoint.model, data)
     if known and list(known) != list(data.classes):
         one, other = next((a, b) for a, b in zip(known, data.classes, strict=True) if a != b)
         warnings.warn(
@@ -154,6 +155,16 @@ def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
             stacklevel=2,
         )
     return data
+
+
+def check_truth(model: SplitModel, data: ImageDataset) -> None:
+    """Refuse data that does not hold the truth a network's task needs."""
+    if not model.task.fits(data.train.columns):
+        raise DataError(
+            f"{model.description.get('model', 'this network')} is trained on {model.task.truth}, {data.name} has none; "
+            f"give other data, or another network: detectors are {', '.join(DETECTORS)}, classifiers "
+            f"{', '.join(CLASSIFIERS)}"
+        )
 
 
 def save_checkpoint(

@@ -18,6 +18,7 @@ from semanticnn_core.tasks.base import Outputs
 from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Run, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss
+from semanticnn_core.training.teacher import taught_by, with_teacher
 
 GRID = 8
 """Rows and columns of every code: 64 positions, as SemanticNN has on MobileNetV2's feature at 64 px."""
@@ -179,25 +180,26 @@ def train(
     first, second = budget.stages(codec.rate)
 
     def sent(network: nn.Module, batch: dict[str, Tensor], config: Stage, progress: Progress):
-        images = augment(batch["image"], config, progress.draws)
+        batch = augment(batch, config, progress.draws)
         with torch.no_grad():
-            feature = served.device_part(images)
+            feature = served.device_part(batch["image"])
         channel = BinarySymmetric(random_ber(*config.ber, len(feature), progress.draws), progress.draws)
-        return feature, *network(images if codec.sees == "image" else feature, channel)
+        return batch, feature, *network(batch["image"] if codec.sees == "image" else feature, channel)
 
     def restore(network: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
-        feature, received, penalty = sent(network, batch, first, progress)
+        _, feature, received, penalty = sent(network, batch, first, progress)
         return {"loss": denoising_loss(feature, received) + penalty}
 
     def answer(network: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
-        feature, received, penalty = sent(network, batch, second, progress)
+        batch, feature, received, penalty = sent(network, batch, second, progress)
         outputs = codec.answer(served.edge_part(received), codec.local(feature))
         loss = served.task.loss(outputs, batch) + penalty
-        return {"loss": loss + second.distill * served.task.distill(outputs, batch["teacher"], second.temperature)}
+        teacher = taught_by(served, batch, feature)
+        return {"loss": loss + second.distill * served.task.distill(outputs, teacher, second.temperature)}
 
     with placed(device, codec, served):
         fit(codec, restore, lambda network: {}, train_split, first, replace(run, title=f"{name} 1"))
-        taught = train_split.with_columns(teacher=served.answer_all(train_split))
+        taught = with_teacher(train_split, served)
         fit(codec, answer, lambda network: {}, taught, second, replace(run, title=f"{name} 2"))
     return LearnedSystem(served, codec.eval().requires_grad_(False), name or codec.title or make.__name__)
 

@@ -16,9 +16,17 @@ class Task(Protocol):
     """What a network is for. Stateless, but for its settings.
 
     metric: what its score is called in tables; a score is a number, more is better.
+    truth: what the columns of a split must hold, in words.
+    moves: whether answers move with the image, so that what was answered for an image is wrong once it is shifted.
     """
 
     metric: str
+    truth: str
+    moves: bool
+
+    def fits(self, targets: Targets) -> bool:
+        """Return whether columns hold that truth."""
+        ...
 
     def loss(self, outputs: Outputs, targets: Targets, smoothing: float = 0.0) -> Tensor:
         """Return what a batch of outputs costs against the truth, a scalar with gradient (L_cls of equation 2).
@@ -48,6 +56,14 @@ class Task(Protocol):
 
     def chance(self, targets: Targets) -> float | None:
         """Return the score of the best constant answer; None where it is not known."""
+        ...
+
+    def evidence(self, outputs: Outputs) -> Tensor:
+        """Return the numbers that attribution explains, (B, K): what speaks for each answer."""
+        ...
+
+    def explained(self, targets: Targets) -> Tensor:
+        """Return which of them is explained for each image, int64 (B,)."""
         ...
 
 

@@ -11,6 +11,12 @@ class Classification:
     """Outputs are logits (B, classes), the truth is the column `label`, int64 (B,)."""
 
     metric = "accuracy"
+    truth = "one class an image"
+    moves = False
+
+    def fits(self, targets: Targets) -> bool:
+        """Return whether there is a class for each image."""
+        return isinstance(targets.get("label"), Tensor)
 
     def loss(self, outputs: Tensor, targets: Targets, smoothing: float = 0.0) -> Tensor:
         """Return the cross-entropy; smoothing: probability spread over the wrong classes."""
@@ -36,3 +42,11 @@ class Classification:
     def chance(self, targets: Targets) -> float:
         """Return the share of the most frequent class."""
         return int(torch.bincount(targets["label"]).max()) / len(targets["label"])
+
+    def evidence(self, outputs: Tensor) -> Tensor:
+        """Return the logits."""
+        return outputs
+
+    def explained(self, targets: Targets) -> Tensor:
+        """Return the true class."""
+        return targets["label"]

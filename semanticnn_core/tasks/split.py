@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from semanticnn_core.datasets.base import Split, moved
-from semanticnn_core.tasks.base import Task, joined
+from semanticnn_core.tasks.base import Outputs, Task, joined
 from semanticnn_core.tasks.classification import Classification
 
 Cut = Literal["stem", "pool"]
-MODELS = ("mobilenet_v2", "resnet50")
+CLASSIFIERS = ("mobilenet_v2", "resnet50")
+DETECTORS = ("yolov3", "yolov3_tiny", "yolov3_small")
 
 ZERO_POINT = (124, 116, 104)  # ImageNet's mean colour in whole pixel values, so that firmware can pad with it
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -103,7 +104,7 @@ class SplitModel(nn.Module):
         try:
             candidate = fuse(edge).requires_grad_(False)
             with torch.no_grad():
-                same = torch.allclose(candidate(probe), edge(probe), rtol=1e-3, atol=1e-4)
+                same = _close(candidate(probe), edge(probe))
         except Exception:  # what a traced network may raise is as open as what it may contain
             same = False
         edge = candidate if same else edge
@@ -155,18 +156,29 @@ class SplitModel(nn.Module):
 
     @classmethod
     def of(
-        cls, name: str, classes: int, image_size: int, cut: Cut | None = None, pretrained: bool = False
+        cls,
+        name: str,
+        classes: int,
+        image_size: int,
+        cut: Cut | None = None,
+        pretrained: bool = False,
+        width: float | None = None,
     ) -> "SplitModel":
-        """Build one of torchvision's networks, cut after its first layer.
+        """Build a network by name, cut after its first layer.
 
-        name: `mobilenet_v2` (cut after the stem) or `resnet50` (cut after the `stem` or, by default,
-        after the max-`pool` behind it).
+        name: torchvision's `mobilenet_v2` (cut after the stem) or `resnet50` (cut after the `stem` or, by default,
+        after the max-`pool` behind it), or a detector: `yolov3`, `yolov3_tiny`, `yolov3_small` (cut after the layer
+        that first halves the image).
         pretrained: start from torchvision's ImageNet weights; the head is new unless classes is 1000.
+        width: a detector's channels, in shares of the original's; its own when left out.
         """
-        if name not in MODELS:
-            raise ValueError(
-                f"unknown task model {name!r}; known: {', '.join(MODELS)}; any other: SplitModel(device, edge, size)"
-            )
+        if name not in (*CLASSIFIERS, *DETECTORS):
+            known = ", ".join((*CLASSIFIERS, *DETECTORS))
+            raise ValueError(f"unknown task model {name!r}; known: {known}; any other: SplitModel(device, edge, size)")
+        if name in DETECTORS:
+            return cls._detector(name, classes, image_size, cut, pretrained, width)
+        if width is not None:
+            raise ValueError(f"width is for detectors, {name} has one of its own")
         cuts = ("stem",) if name == "mobilenet_v2" else ("pool", "stem")
         cut = cut or cuts[0]
         if cut not in cuts:
@@ -179,6 +191,30 @@ class SplitModel(nn.Module):
         description = {"model": name, "classes": classes, "image_size": image_size, "cut": cut}
         model = cls(nn.Sequential(PixelNormalize(), *device_part), edge_part, image_size, description=description)
         return model.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def _detector(
+        cls, name: str, classes: int, image_size: int, cut: Cut | None, pretrained: bool, width: float | None
+    ) -> "SplitModel":
+        from semanticnn_core.tasks.yolov3 import parts
+
+        if pretrained:
+            raise ValueError(f"torchvision has no weights for {name}; read the original's with read_weights")
+        if cut not in (None, "stem"):
+            raise ValueError(f"{name} can be cut after stem, not after {cut!r}")
+        if classes < 1:
+            raise ValueError(f"classes must be at least 1, got {classes}")
+        device_part, edge_part, task = parts(name, classes, image_size, width)
+        about = {"model": name, "classes": classes, "image_size": image_size, "cut": "stem", "width": width}
+        model = cls(device_part, edge_part, image_size, description=about, task=task)
+        return model.to(memory_format=torch.channels_last)
+
+
+def _close(one: Outputs, other: Outputs) -> bool:
+    """Return whether outputs agree to rounding."""
+    if isinstance(one, Tensor):
+        return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+    return all(map(_close, one, other))
 
 
 def _torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:

@@ -11,11 +11,12 @@ from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig, Slice
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, Split
-from semanticnn_core.explain.attribution import midpoint_attribution
+from semanticnn_core.explain.attribution import Explained, midpoint_attribution
 from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Row, Run, Step, fingerprint, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss, occupancy_loss, xai_loss
+from semanticnn_core.training.teacher import taught_by, with_teacher
 
 CALIBRATION_IMAGES = 256
 
@@ -70,7 +71,8 @@ def finetune_semantic(
 ) -> list[Row]:
     """Stage 2: train the codec, in place, for what the frozen task network makes of it (equation 2).
 
-    The teacher of the distillation answers once for each training image, as it is, before the training begins.
+    The teacher of the distillation answers once for each training image, as it is, before the training begins; where
+    answers move with the image, in each step.
     guide: the network whose attributions L_XAI looks at; the edge part itself when left out.
     Returns one row an epoch: the terms of the loss, and on the validation split, over the BER grid and at the largest
     slice ratio, the task's own loss and score.
@@ -90,7 +92,7 @@ def finetune_semantic(
         return {f"validation_{task.metric}": score, "validation_loss": loss / len(dataset.validation)}
 
     with placed(device, codec, model, *([guide] if guide else [])):
-        train = dataset.train.with_columns(teacher=model.answer_all(dataset.train)) if config.distill else dataset.train
+        train = with_teacher(dataset.train, model) if config.distill else dataset.train
         return fit(codec, semantic_step(model, config, guide), validate, train, config, run)
 
 
@@ -101,7 +103,7 @@ def denoising_step(device_part: nn.Module, config: CodecTrainConfig) -> Step:
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         _inner(codec).quantizer.sigma = low * (high / low) ** progress.fraction
         with torch.no_grad():
-            feature = device_part(augment(batch["image"], config, progress.draws))
+            feature = device_part(augment(batch, config, progress.draws)["image"])
         sent = codec(feature, *_conditions(codec, feature, config, progress))
         return {"loss": denoising_loss(feature, sent.feature)}
 
@@ -111,24 +113,25 @@ def denoising_step(device_part: nn.Module, config: CodecTrainConfig) -> Step:
 def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module | None = None) -> Step:
     """Return stage 2's step: what a batch costs a codec inside a frozen task network (equation 2).
 
-    A batch has `image`, the truth and, for distillation, `teacher`: what the uncompressed network answered.
-    guide: the network whose attributions L_XAI looks at, for the class in `label`; the edge part when left out.
+    A batch has `image`, the truth and, for distillation, perhaps `teacher` (see `with_teacher`).
+    guide: the network whose attributions L_XAI looks at, of what the task says; the edge part when left out.
     """
-    guide, task = guide or model.edge_part, model.task
+    guide, task = Explained(guide or model.edge_part, model.task), model.task
 
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        batch = augment(batch, config, progress.draws)
         with torch.no_grad():
-            feature = model.device_part(augment(batch["image"], config, progress.draws))
+            feature = model.device_part(batch["image"])
         sent = codec(feature, *_conditions(codec, feature, config, progress))
         outputs = model.edge_part(sent.feature)
         terms = {"L_div": occupancy_loss(sent.occupancy), "L_cls": task.loss(outputs, batch)}
         loss = config.alpha * terms["L_div"] + config.beta * terms["L_cls"]
         if config.gamma:
-            phi = midpoint_attribution(guide, sent.feature, batch["label"])
+            phi = midpoint_attribution(guide, sent.feature, task.explained(batch))
             terms["L_XAI"] = xai_loss(phi, config.xai_balance, config.xai_reward, config.xai_softness)
             loss = loss + config.gamma * terms["L_XAI"]
         if config.distill:
-            terms["L_distill"] = task.distill(outputs, batch["teacher"], config.temperature)
+            terms["L_distill"] = task.distill(outputs, taught_by(model, batch, feature), config.temperature)
             loss = loss + config.distill * terms["L_distill"]
         return {"loss": loss, **terms}
 

@@ -17,8 +17,8 @@ def train_task_network(
     task = model.task
 
     def step(network: torch.nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
-        images = augment(batch["image"], config, progress.draws)
-        return {"loss": task.loss(network(images), batch, config.label_smoothing)}
+        batch = augment(batch, config, progress.draws)
+        return {"loss": task.loss(network(batch["image"]), batch, config.label_smoothing)}
 
     def validate(network: SplitModel) -> Row:
         return {f"validation_{task.metric}": network.score(dataset.validation)}

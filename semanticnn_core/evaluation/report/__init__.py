@@ -11,7 +11,7 @@ import pandas as pd
 
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
-from semanticnn_core.evaluation.publish import accuracy_in_words, checkpoint_page, spread_in_words
+from semanticnn_core.evaluation.publish import score_in_words, checkpoint_page, spread_in_words
 from semanticnn_core.evaluation.report import codecs, device, maps
 from semanticnn_core.evaluation.report.words import (
     CODEC,
@@ -84,12 +84,12 @@ def front_block(root: Path) -> str:
     table, about = default_checkpoint(root)
     clean, sizes = about["results"]["clean_accuracy"], about["systems"][CODEC]["results"]
     rows = {
-        short_percent(row.ber): [accuracy_in_words(row), f"{100 * (clean - row.accuracy):.1f}"]
+        short_percent(row.ber): [score_in_words(row), f"{100 * (clean - row.accuracy):.1f}"]
         for row in summarize(table[table["slice_ratio"] == 1]).itertuples()
     }
     shown = pd.DataFrame.from_dict(rows, "index", columns=[f"accuracy (uncompressed: {clean:.2%})", "points lost"])
     cifar = published_table(root, PAPER_DATA)
-    means = [f"{row.system} {accuracy_in_words(row)}" for row in tables.grid_means(cifar)[:2].itertuples()]
+    means = [f"{row.system} {score_in_words(row)}" for row in tables.grid_means(cifar)[:2].itertuples()]
     places = ranking.ranking(read_benchmark(tables.table_path("scene_digits", "benchmark", root)))
     first = places[places["kind"] == "fair"].head(FIRST)
     rivals = [f"{name} {100 * mean:.1f}%" for name, mean in first[ranking.GRID].items()]

@@ -8,7 +8,7 @@ import pandas as pd
 from semanticnn_core.config import BER_GRID, percent
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
-from semanticnn_core.evaluation.publish import accuracy_in_words, results_in_words, spread_in_words
+from semanticnn_core.evaluation.publish import score_in_words, results_in_words, spread_in_words
 from semanticnn_core.evaluation.report.words import (
     CODEC,
     PAPER_DATA,
@@ -34,14 +34,16 @@ def published_section(root: Path) -> dict[str, str]:
     for path in checkpoint_files(root):
         folder, about = path.parent, description_of(path.parent)
         systems, base = about.get("systems", {}), about["base"]
-        clean = about.get("results", {}).get("clean_accuracy")
+        metric = about.get("metric", "accuracy")
+        clean = about.get("results", {}).get(f"clean_{metric}")
+        shown = "" if metric == "accuracy" else f"{metric} "
         lines += [
             f"### [{folder.name}](../checkpoints/{folder.name})",
             "",
             f"{base['model']} at {base['image_size']} px on {about.get('dataset', 'unknown data')}"
-            + (f"; uncompressed: **{clean:.2%}**." if clean is not None else "."),
+            + (f"; uncompressed: {shown}**{clean:.2%}**." if clean is not None else "."),
             "",
-            *results_in_words(folder, systems, "####"),
+            *results_in_words(folder, systems, "####", metric),
         ]
         commands = [*about.get("commands", []), *(each for one in systems.values() for each in one.get("commands", []))]
         lines += ["```", *commands, "```", ""]
@@ -56,7 +58,7 @@ def windows_section(root: Path) -> dict[str, str]:
     some = summarize(table[(table["slice_ratio"] < 1) & (table["ber"] == 0.01)]).sort_values("slice_ratio")
     cells = {f"{ratio:g}": {} for ratio in some["slice_ratio"].unique()[::-1]}
     for row in some.itertuples():
-        cells[f"{row.slice_ratio:g}"][names[row.window]] = f"{row.bytes:.0f} B: {accuracy_in_words(row, 1)}"
+        cells[f"{row.slice_ratio:g}"][names[row.window]] = f"{row.bytes:.0f} B: {score_in_words(row, 1)}"
     grid = table[table["ber"].isin(BER_GRID)]
     most = grid[(grid["slice_ratio"] == some["slice_ratio"].max()) & (grid["window"] == "importance")]
     lost = grid[grid["slice_ratio"] == 1]["accuracy"].mean() - most["accuracy"].mean()
