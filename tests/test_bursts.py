@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semanticnn_core.channels import Believed, BitErrors, Bursts, GilbertElliott, Payload
@@ -11,6 +11,7 @@ from semanticnn_core.codec.payload import unpack
 rates = st.floats(0.001, 0.14)
 
 
+@settings(deadline=None)
 @given(rates, st.floats(1, 64), st.integers(0, 2**31))
 def test_the_share_of_wrong_bits_is_the_rate(ber, length, seed):
     count, bits = 120, 2000
@@ -28,6 +29,7 @@ def test_bursts_have_their_length():
     assert spread > 2 * (0.02 * 0.98 / 3072) ** 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40))
 def test_the_same_seed_flips_the_same_bits_and_none_behind_the_end(seed, count, size):
     data = torch.zeros(count, size, dtype=torch.uint8)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semanticnn_core.channels import BitErrors, Bursts, Payload
@@ -17,6 +17,7 @@ def payload(count: int, size: int, seed: int = 0) -> Payload:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 200), st.floats(0, 1), st.integers(0, 2**31))
 def test_packets_are_lost_as_a_whole_and_nothing_else_changes(size, length, loss, seed):
     sent = payload(3, length)
@@ -31,6 +32,7 @@ def test_the_share_that_is_lost():
     assert arrival.present.float().mean() == pytest.approx(0.7, abs=4 * (0.21 / 16000) ** 0.5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(0, 2**31))
 def test_an_order_there_and_back_changes_nothing(length, seed):
     sent = payload(2, length, seed)

@@ -29,7 +29,8 @@ def rows(
     """Return the rows of one training, two channel seeds that lie 0.02 apart around the accuracy."""
     points = [
         {"system": system, "kind": "fair", "trained": trained, "train_seed": seed, "bytes": size, "link": link,
-         "ber": ber, "seed": channel, "accuracy": value + (0.01 if channel else -0.01), "device_macs": 1000 * size,
+         "ber": ber, "seed": channel, "metric": "accuracy", "score": value + (0.01 if channel else -0.01),
+         "device_macs": 1000 * size,
          "device_weights": 2000, "edge_macs": 3e6, "edge_weights": 4e6}
         for ber, value in accuracy.items() for channel in range(2)
     ]  # fmt: skip

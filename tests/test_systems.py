@@ -275,14 +275,15 @@ def test_a_sender_that_knows_the_rate_uses_one_system_for_each(split, dataset):
     assert sorted(table["ber"]) == sorted(RATES)
 
 
-def test_what_the_code_carries_is_in_whole_channels_and_words():
-    assert [data_bytes(384, share) for share in CODE_RATES.values()] == [352, 320, 272, 208, 144]
-    assert data_bytes(768, FIXED) == 416 and all(data_bytes(192, share) % 16 == 0 for share in CODE_RATES.values())
+def test_what_the_code_carries_is_in_whole_channels_and_words(split):
+    assert [data_bytes(split, 384, share) for share in CODE_RATES.values()] == [352, 320, 272, 208, 144]
+    assert data_bytes(split, 768, FIXED) == 416
+    assert all(data_bytes(split, 192, share) % 16 == 0 for share in CODE_RATES.values())
 
 
 def test_few_bytes_are_refused(split):
     with pytest.raises(ValueError, match="7 bytes are too few"):
-        channels_for(7, 1)
+        channels_for(split, 7, 1)
     for make in (LimitNet, LearnedThumbnail):
         with pytest.raises(ValueError, match="100|120 bytes"):
             make(split, 100)

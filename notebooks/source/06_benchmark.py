@@ -74,8 +74,8 @@ for system in three:
 #
 # ## All of them
 #
-# The published table holds what has been trained and measured so far of the systems that the paper compares with, and of
-# the rivals that we think are strongest; `semanticnn benchmark --list` names all. What is trained is trained on the
+# The published table holds what has been trained and measured so far of the systems that the paper compares with, and
+# of the rivals that we think are strongest; `semanticnn benchmark --list` names all. What is trained is trained on the
 # same few thousand images, for the same steps, at error rates from 0.1 to 10 %, and keeps the running average of its
 # weights; no validation chooses an epoch. A *fair* row has the bytes, the channel and the budget of all; a *faithful*
 # one does what its paper says, whatever it sends. Numbers are per cent of test images, mean ± standard deviation over

@@ -77,7 +77,7 @@ class Benchmark(Settings):
         model = checkpoint.model
         rows = benchmark(compared, model, data, budget, out, self.train_seeds, self.test_images, this_command())
         for name, seed, table in rows:
-            means = table.groupby("ber")[["accuracy", "bytes"]].mean()
-            shown = ", ".join(f"{ber:.4g}: {row.accuracy:.1%}" for ber, row in means.iterrows())
+            means = table.groupby("ber")[["score", "bytes"]].mean()
+            shown = ", ".join(f"{ber:.4g}: {row.score:.1%}" for ber, row in means.iterrows())
             print(f"{name}, training seed {seed}, {means['bytes'].mean():.0f} B: {shown}", flush=True)
         print(f"table: {out}", file=sys.stderr)

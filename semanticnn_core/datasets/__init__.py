@@ -26,7 +26,8 @@ def load_dataset(
     """
     if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
         raise DataError(
-            f"name must be scene_digits, scene_detection, cifar10, cifar100, or the name or path of your own data; got {name!r}"
+            "name must be scene_digits, scene_detection, cifar10, cifar100, or the name or path of your own data; "
+            f"got {name!r}"
         )
     name = os.fspath(name)
     image_size = _whole("image_size", image_size, "a whole number of pixels", 1)

@@ -93,6 +93,7 @@ def benchmark(
                 rows = measured(system, test).assign(
                     system=name, kind=each.kind, trained=each.trained, train_seed=seed, **about, command=command
                 )
+            rows = rows.rename(columns={model.task.metric: "score"}).assign(metric=model.task.metric)
             rows = rows[[*COLUMNS, *(column for column in rows if column.endswith(("_macs", "_weights")))]]
             with alone(path.parent), replacing(path) as temporary:  # another process may have written since
                 table = pd.concat([read_benchmark(path), rows], ignore_index=True)
@@ -101,7 +102,7 @@ def benchmark(
 
 
 COLUMNS = [
-    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "link", "ber", "seed", "accuracy",
+    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "link", "ber", "seed", "metric", "score",
     "agreement", "feature_mse", "command",
 ]  # fmt: skip
 

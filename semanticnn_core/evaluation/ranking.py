@@ -18,12 +18,12 @@ def independent(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def trainings(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a system and training seed: accuracy by ber and in both means, all over the channel seeds.
+    """Return a row a system and training seed: the score by ber and in both means, all over the channel seeds.
 
     The even mean is the integral over straight lines between the measured rates.
     """
     keys = ["system", "kind", "trained", "train_seed"]
-    wide = independent(table).pivot_table(index=keys, columns="ber", values="accuracy", sort=False)
+    wide = independent(table).pivot_table(index=keys, columns="ber", values="score", sort=False)
     rates, grid = np.array(BER_GRID), wide[list(BER_GRID)].to_numpy()
     even = np.trapezoid(grid, rates, axis=1) / (rates[-1] - rates[0])
     return wide.assign(**{GRID: grid.mean(1), EVEN: even}).reset_index()
@@ -89,7 +89,7 @@ def ranking_table(table: pd.DataFrame, like: str = OURS) -> pd.DataFrame:
 def link_table(table: pd.DataFrame) -> pd.DataFrame:
     """Write what harder links do to systems, in per cent: a row a system, the best first; by rate and kind of link."""
     rates = table.loc[table["link"] != INDEPENDENT, "ber"].unique()
-    means = table[table["ber"].isin(rates)].groupby(["system", "ber", "link"])["accuracy"].mean().unstack([1, 2])
+    means = table[table["ber"].isin(rates)].groupby(["system", "ber", "link"])["score"].mean().unstack([1, 2])
     kinds = [INDEPENDENT, *(each for each in table["link"].unique() if each != INDEPENDENT)]
     means = means.reindex(ranking(table).index)[[(rate, kind) for rate in sorted(rates) for kind in kinds]]
     means.columns = [f"{percent(rate)}, {kind}" for rate, kind in means.columns]
@@ -107,5 +107,5 @@ def cost_table(table: pd.DataFrame) -> pd.DataFrame:
         title: [f"{value / (1e6 if name.startswith('edge') else 1e3):,.1f}" for value in places[name]]
         for name, title in titles.items()
     }
-    accuracy = {GRID: [f"{100 * value:.1f}" for value in places[GRID]]}
-    return pd.DataFrame(columns | accuracy, index=places.index)
+    score = {GRID: [f"{100 * value:.1f}" for value in places[GRID]]}
+    return pd.DataFrame(columns | score, index=places.index)

@@ -22,7 +22,7 @@ class RivalsPanel:
     """
 
     def __init__(self, table: pd.DataFrame, ber: float = 0.01) -> None:
-        self.places = ranking(table)
+        self.places, self.metric = ranking(table), str(table["metric"].iloc[0])
         self.rates = np.array(sorted(each for each in self.places.columns if isinstance(each, float)))
         stops = np.unique([*np.geomspace(self.rates[0], self.rates[-1], STOPS), *self.rates])
         options = [(percent(float(f"{stop:.2g}")), float(stop)) for stop in stops]
@@ -54,7 +54,7 @@ class RivalsPanel:
         return self.plot.figure
 
     def order(self) -> pd.Series:
-        """Return the accuracy, in per cent, of the systems shown at the slider's rate, the best last."""
+        """Return the score, in per cent, of the systems shown at the slider's rate, the best last."""
         chosen = self.places.loc[list(self.shown.value)]
         chosen = chosen[chosen["bytes"].round() <= self.most.value]
         heights = [np.interp(np.log(self.ber.value), np.log(self.rates), row) for row in self._curves(chosen)]
@@ -88,8 +88,8 @@ class RivalsPanel:
         figure.add_trace(go.Bar(orientation="h", x=[], y=[], showlegend=False, texttemplate="%{x:.1f}"), 1, 2)
         ticks = {"tickvals": list(self.rates), "ticktext": [percent(rate) for rate in self.rates]}
         figure.update_xaxes(type="log", title_text="bit error rate", row=1, col=1, **ticks)
-        figure.update_yaxes(title_text="accuracy, %", range=[0, 100], row=1, col=1)
-        figure.update_xaxes(title_text="accuracy at this rate, %", range=[0, 105], row=1, col=2)
+        figure.update_yaxes(title_text=f"{self.metric}, %", range=[0, 100], row=1, col=1)
+        figure.update_xaxes(title_text=f"{self.metric} at this rate, %", range=[0, 105], row=1, col=2)
         figure.update_yaxes(tickfont={"size": 10}, row=1, col=2)
         figure.update_layout(template="simple_white", height=520, margin={"l": 50, "r": 10, "t": 20, "b": 50})
         return figure

@@ -31,7 +31,7 @@ class FloatADJSCC(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
-        self.bits, self.code_shape = 64 * 32 * self.channels, (self.channels, 8, 8)
+        self.bits, self.code_shape = self.grid**2 * 32 * self.channels, (self.channels, self.grid, self.grid)
         self.encoder, self.decoder = light_encoder(model, self.channels), edge_decoder(model, self.channels)
 
     def encode(self, feature: Tensor) -> Tensor:
@@ -56,9 +56,9 @@ class UniformADJSCC(FloatADJSCC):
     width, low, high = 3, -2.0, 2.0
 
     def __init__(self, model: SplitModel, size: int) -> None:
-        self.channels = channels_for(size, self.width)
+        self.channels = channels_for(model, size, self.width)
         super().__init__(model, size)
-        self.bits = 64 * self.width * self.channels
+        self.bits = self.grid**2 * self.width * self.channels
 
     def encode(self, feature: Tensor) -> Tensor:
         return self.encoder(feature)

@@ -37,8 +37,10 @@ class AgileNN(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
-        channels, all_channels = channels_for(size, BITS), model.feature_shape[0]
-        self.bits, self.code_shape = 64 * BITS * channels, (channels, 8, 8)
+        if len(model.output_shape) != 1:
+            raise ValueError(f"{self.title} answers on the device too, with a class an image: it is for classifiers")
+        channels, all_channels = channels_for(model, size, BITS), model.feature_shape[0]
+        self.bits, self.code_shape = self.grid**2 * BITS * channels, (channels, self.grid, self.grid)
         self.register_buffer("stays", torch.zeros(all_channels, dtype=torch.bool))
         self.stays[: max(round(LOCAL * all_channels), 1)] = True  # until `start` knows better
         self.encoder, self.decoder = light_encoder(model, channels), edge_decoder(model, channels)

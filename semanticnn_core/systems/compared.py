@@ -17,7 +17,15 @@ from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.bottlenet import BottleNet
 from semanticnn_core.systems.deepcod import DeepCOD
 from semanticnn_core.systems.deepsc import DeepSC, EdgeDeepSC
-from semanticnn_core.systems.learned import RATE, Budget, FeatureCodec, code_settings, train
+from semanticnn_core.systems.learned import (
+    RATE,
+    Budget,
+    FeatureCodec,
+    channels_for,
+    code_settings,
+    code_side,
+    train,
+)
 from semanticnn_core.systems.limitnet import BareLimitNet, LimitNet
 from semanticnn_core.systems.necst import IABF, NECST
 from semanticnn_core.systems.neuromessenger import NeuroMessenger
@@ -64,7 +72,7 @@ def semanticnn(
 ) -> SemanticNN:
     """Train SemanticNN's codec on a budget; rate: learning rate of stage 2; further settings are the codec's."""
     bits = CodecConfig(**{key: value for key, value in codec.items() if key == "centers"}).bits
-    channels = codec.pop("code_channels", 8 * budget.bytes // (64 * bits))
+    channels = codec.pop("code_channels", 0) or channels_for(model, budget.bytes, bits)
     trained = new_codec(model, data, code_settings(model, channels, **codec), budget.seed)
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
     first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages(rate))
@@ -84,25 +92,28 @@ def paper(**changes: object) -> Make:
     return partial(semanticnn, **settings)
 
 
-CHANNEL_BYTES = 16
-"""Bytes of one channel of four centres at 64 positions."""
 FIXED = 208 / 384
 """Share of the bytes that may be data for all of them to arrive right up to 5 % bit errors."""
 RATES = {2.5e-3: 352 / 384, 1e-2: 320 / 384, 2.5e-2: 272 / 384, 5e-2: FIXED, 0.5: 144 / 384}
 """That share for a sender which knows the bit error rate, by the largest rate for which it is used."""
 
 
-def data_bytes(size: int, share: float) -> int:
-    """Return the bytes of data, in whole channels, among `size` bytes with parity."""
-    return max(round(size * share / CHANNEL_BYTES), 1) * CHANNEL_BYTES
+def data_bytes(model: SplitModel, size: int, share: float) -> int:
+    """Return the bytes of data, in whole channels of four centres, among `size` bytes with parity."""
+    return max(round(size * share / channel_bytes(model)), 1) * channel_bytes(model)
+
+
+def channel_bytes(model: SplitModel) -> int:
+    """Return the bytes of one channel of four centres: 16 at 64 positions."""
+    return code_side(model) ** 2 * 2 // 8
 
 
 def bottleneck(
     model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT, share: float = FIXED
 ) -> Protected:
     """Train our codec without errors, and put it behind an error-correcting code."""
-    size = data_bytes(budget.bytes, share)
-    inner = semanticnn(model, data, budget.clean, run, code_channels=size // CHANNEL_BYTES)
+    size = data_bytes(model, budget.bytes, share)
+    inner = semanticnn(model, data, budget.clean, run, code_channels=size // channel_bytes(model))
     return Protected(inner, size, budget.bytes, "bottleneck + error correction")
 
 
@@ -119,7 +130,7 @@ def picture(format: str, name: str) -> Make:
     """Return how a picture behind error correction is made."""
 
     def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
-        size = data_bytes(budget.bytes, FIXED)
+        size = data_bytes(model, budget.bytes, FIXED)
         return Protected(Picture(model.folded(), size, format), size, budget.bytes, name)
 
     return make
@@ -127,7 +138,7 @@ def picture(format: str, name: str) -> Make:
 
 def read_picture(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
     """Train a copy of the network, on the budget's steps, to read JPEG files behind error correction."""
-    size = data_bytes(budget.bytes, FIXED)
+    size = data_bytes(model, budget.bytes, FIXED)
     used = replace(data, train=data.train.take(budget.images))
     taught = Picture(model, size, "jpeg").taught(used, sum(budget.epochs), budget.flip, budget.seed, run)
     return Protected(replace(taught, model=model.folded()), size, budget.bytes, READ)

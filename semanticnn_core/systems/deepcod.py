@@ -30,8 +30,8 @@ class DeepCOD(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
-        channels, config = channels_for(size, BITS), code_settings(model, 1)
-        self.bits, self.code_shape = 64 * BITS * channels, (channels, 8, 8)
+        channels, config = channels_for(model, size, BITS), code_settings(model, 1)
+        self.bits, self.code_shape = self.grid**2 * BITS * channels, (channels, self.grid, self.grid)
         self.conv = nn.Conv2d(model.feature_shape[0], channels, config.kernel, config.stride)
         self.centers = nn.Parameter(torch.linspace(-1.75, 1.75, 2**BITS))
         ups = config.stride.bit_length() - 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
-from semanticnn_core.systems.learned import code_settings
+from semanticnn_core.systems.learned import code_settings, code_side
 from semanticnn_core.tasks.split import SplitModel
 
 WIDTH, HEADS, LAYERS = 128, 8, 3
@@ -39,7 +39,7 @@ class DeepSC(FloatADJSCC):
         super().__init__(model, size)
         settings = code_settings(model, 1)
         self.patches = nn.Conv2d(model.feature_shape[0], WIDTH, settings.kernel, settings.stride)
-        self.look, self.narrow = Transformer(), nn.Linear(WIDTH, self.channels)
+        self.look, self.narrow = Transformer(self.grid**2), nn.Linear(WIDTH, self.channels)
         self.encoder, self.decoder = nn.Identity(), TransformerDecoder(model, self.channels)
 
     def encode(self, feature: Tensor) -> Tensor:
@@ -51,11 +51,11 @@ class DeepSC(FloatADJSCC):
 
 
 class Transformer(nn.Module):
-    """Layers of self-attention over 64 tokens (B, 64, 128) with learned positions."""
+    """Layers of self-attention over tokens (B, places, 128) with learned positions."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int) -> None:
         super().__init__()
-        self.positions = nn.Parameter(0.02 * torch.randn(64, WIDTH))
+        self.positions = nn.Parameter(0.02 * torch.randn(places, WIDTH))
         layers = (
             nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, 0.0, batch_first=True, norm_first=True)
             for _ in range(LAYERS)
@@ -72,7 +72,8 @@ class TransformerDecoder(nn.Module):
     def __init__(self, model: SplitModel, channels: int) -> None:
         super().__init__()
         self.stride, self.range = code_settings(model, 1).stride, model.feature_range
-        self.enter, self.know, self.look = nn.Linear(channels, WIDTH), nn.Linear(1, WIDTH), Transformer()
+        self.enter, self.know = nn.Linear(channels, WIDTH), nn.Linear(1, WIDTH)
+        self.look = Transformer(code_side(model) ** 2)
         self.leave = nn.Linear(WIDTH, model.feature_shape[0] * self.stride**2)
 
     def forward(self, latent: Tensor, ber: float | Tensor) -> Tensor:

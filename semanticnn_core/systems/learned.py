@@ -20,8 +20,10 @@ from semanticnn_core.training.loop import SILENT, Progress, Run, fit, placed, tr
 from semanticnn_core.training.losses import denoising_loss
 from semanticnn_core.training.teacher import taught_by, with_teacher
 
-GRID = 8
-"""Rows and columns of every code: 64 positions, as SemanticNN has on MobileNetV2's feature at 64 px."""
+POSITION = 8
+"""Side of what one position of a code stands for, pixels: 64 positions at 64 px, as SemanticNN has on MobileNetV2."""
+LEAST = 8
+"""Fewest rows and columns of a code."""
 RATE = 4e-4
 """Learning rate of stage 2 that suits most systems at the budget (data/results/scene_digits-rates.csv)."""
 
@@ -77,7 +79,7 @@ class FeatureCodec(nn.Module):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__()
-        self.feature_shape = model.feature_shape
+        self.feature_shape, self.grid = model.feature_shape, code_side(model)
 
     def start(self, features: Tensor, model: SplitModel) -> None:
         """Fit the start of training to features (B, C, H, W); an encoder like SemanticNN's is calibrated to them."""
@@ -204,28 +206,35 @@ def train(
     return LearnedSystem(served, codec.eval().requires_grad_(False), name or codec.title or make.__name__)
 
 
+def code_side(model: SplitModel) -> int:
+    """Return rows and columns of every system's code, whose positions each stand for 8×8 pixels of the image."""
+    return min(max(model.image_size // POSITION, LEAST), model.feature_shape[1])
+
+
 def light_encoder(model: SplitModel, channels: int) -> Encoder:
-    """Return an encoder as SemanticNN's, from a network's feature to (channels, 8, 8)."""
+    """Return an encoder as SemanticNN's, from a network's feature to a code of so many channels."""
     return Encoder(code_settings(model, channels))
 
 
 def edge_decoder(model: SplitModel, channels: int) -> ResidualDecoder:
-    """Return a decoder as SemanticNN's, of values (channels, 8, 8) and as many numbers that say how unsure they are."""
+    """Return a decoder as SemanticNN's, of values (channels, h, w) and as many numbers that say how unsure they are."""
     return ResidualDecoder(code_settings(model, channels))
 
 
 def code_settings(model: SplitModel, channels: int, **settings: object) -> CodecConfig:
-    """Return a codec's settings for a network's feature and a code of (channels, 8, 8)."""
-    stride = max(model.feature_shape[1] // GRID, 1)
+    """Return a codec's settings for a network's feature and a code of so many channels."""
+    stride = model.feature_shape[1] // code_side(model)
     shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
     return CodecConfig(**shape, code_channels=channels, kernel=stride, stride=stride, **settings)
 
 
-def channels_for(size: int, bits: int) -> int:
-    """Return how many values of so many bits each of 64 positions may have, of `size` bytes."""
-    channels = 8 * size // (GRID * GRID * bits)
+def channels_for(model: SplitModel, size: int, bits: int) -> int:
+    """Return how many values of so many bits each position may have, of `size` bytes."""
+    places = code_side(model) ** 2
+    channels = 8 * size // (places * bits)
     if not channels:
-        raise ValueError(f"{size} bytes are too few: one value of {bits} bits a position takes {8 * bits} bytes")
+        least = places * bits // 8
+        raise ValueError(f"{size} bytes are too few: one value of {bits} bits a position takes {least} bytes")
     return channels
 
 

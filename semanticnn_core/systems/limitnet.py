@@ -32,6 +32,8 @@ class LimitNet(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
+        if self.grid**2 != PLACES:
+            raise ValueError(f"{self.title} orders {PLACES} positions, this network's code has {self.grid**2}")
         room = 8 * (size - MAP_BYTES - self.parity)
         if room < WIDTH:
             raise ValueError(f"the map takes {MAP_BYTES + self.parity} bytes, {size} leave no room for values")

@@ -25,8 +25,8 @@ class NECST(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
-        channels = channels_for(size, 1)
-        self.bits, self.code_shape = 64 * channels, (channels, 8, 8)
+        channels = channels_for(model, size, 1)
+        self.bits, self.code_shape = self.grid**2 * channels, (channels, self.grid, self.grid)
         self.encoder, self.decoder = light_encoder(model, channels), edge_decoder(model, channels)
 
     def encode(self, feature: Tensor) -> Tensor:

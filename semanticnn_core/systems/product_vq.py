@@ -36,9 +36,9 @@ class ProductVQ(FeatureCodec):
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
-        self.groups = channels_for(size, WIDTH)
+        self.groups = channels_for(model, size, WIDTH)
         channels = GROUP * self.groups
-        self.bits, self.code_shape = 64 * WIDTH * self.groups, (channels, 8, 8)
+        self.bits, self.code_shape = self.grid**2 * WIDTH * self.groups, (channels, self.grid, self.grid)
         self.encoder, self.decoder = light_encoder(model, channels), edge_decoder(model, channels)
         levels = torch.tensor([-1.25, -0.4, 1.25, 0.4])  # of code words 0, 1, 2, 3: Gray
         index = torch.arange(2**WIDTH)
@@ -60,15 +60,15 @@ class ProductVQ(FeatureCodec):
             likely = self.transition(DESIGN_BER)[0]
             centers = likely @ self.codebooks  # (groups, 256, 4): what an index is worth in the mean
             energy = (likely @ self.codebooks.square().sum(-1, keepdim=True))[..., 0]
-            values = self._grouped(latent)  # (groups, B·64, 4)
+            values = self._grouped(latent)  # (groups, B·positions, 4)
             index = (energy[:, None] - 2 * values @ centers.transpose(1, 2)).argmin(-1)
-        return to_binary(index.view(self.groups, -1, 64).transpose(0, 1).flatten(1), WIDTH)
+        return to_binary(index.view(self.groups, -1, self.grid**2).transpose(0, 1).flatten(1), WIDTH)
 
     def from_bits(self, bits: Tensor, ber: float | Tensor) -> Tensor:
-        index = from_binary(bits, WIDTH).view(-1, self.groups, 64)
+        index = from_binary(bits, WIDTH).view(-1, self.groups, self.grid**2)
         worth = torch.einsum("bij,gjd->bgid", self.transition(ber), self.codebooks)
         worth = worth.expand(len(index), -1, -1, -1)
-        values = worth.gather(2, index[..., None].expand(-1, -1, -1, GROUP))  # (B, groups, 64, 4)
+        values = worth.gather(2, index[..., None].expand(-1, -1, -1, GROUP))  # (B, groups, positions, 4)
         return values.transpose(2, 3).reshape(-1, *self.code_shape)
 
     def decode(self, latent: Tensor, ber: float | Tensor) -> Tensor:
@@ -79,5 +79,5 @@ class ProductVQ(FeatureCodec):
         return COMMITMENT * (latent - received.detach()).square().mean()
 
     def _grouped(self, latent: Tensor) -> Tensor:
-        grouped = latent.view(len(latent), self.groups, GROUP, 64)
+        grouped = latent.view(len(latent), self.groups, GROUP, self.grid**2)
         return grouped.permute(1, 0, 3, 2).flatten(1, 2)

@@ -1,8 +1,8 @@
 """Darknet's weight files: the original's YOLOv3 and YOLOv3-tiny, read into a split network and written from it.
 
-A file is a header (three int32: major, minor, revision; then the number of images seen, int64 from version 0.2 on, int32
-before) and float32 numbers, layer by layer: of a layer with batch norm bias, scale, mean, variance, then the kernel;
-of others bias, then the kernel (pjreddie/darknet, src/parser.c).
+A file is a header (three int32: major, minor, revision; then the number of images seen, int64 from version 0.2 on,
+int32 before) and float32 numbers, layer by layer: of a layer with batch norm bias, scale, mean, variance, then the
+kernel; of others bias, then the kernel (pjreddie/darknet, src/parser.c).
 """
 
 import struct
@@ -56,7 +56,8 @@ def read_weights(model: SplitModel, path: str | Path) -> str:
         taken += wanted
     if taken < len(numbers):
         raise ValueError(
-            f"{path} holds {len(numbers):,} numbers, the network {taken:,}; it is of another network or number of classes"
+            f"{path} holds {len(numbers):,} numbers, the network {taken:,}; it is of another network or number of "
+            "classes"
         )
     if not np.isfinite(numbers).all():
         raise ValueError(f"{path} holds numbers that are not finite; fetch it anew")

@@ -108,7 +108,7 @@ class Detection:
             pairs = torch.unique(torch.stack([image, place], 1), dim=0)
             truth = kind[pairs[:, 0], pairs[:, 1]] * (1 - smoothing) + smoothing / self.classes
             loss = loss + F.binary_cross_entropy_with_logits(raw[pairs[:, 0], pairs[:, 1], 5:], truth, reduction="sum")
-            last = _last_of_each(image * raw.shape[1] + place)
+            last = _last_of_each(image * raw.shape[1] + place)  # of two objects with one box the later counts
             image, place, box = image[last], place[last], box[last]
             got, size = raw[image, place, :4], box[:, 2:] - box[:, :2]
             center = (box[:, :2] + box[:, 2:]) / 2 / places.stride[place, None] - places.cell[place]
@@ -246,7 +246,7 @@ class Detection:
 
 
 def _last_of_each(number: Tensor) -> Tensor:
-    """Return where each value of `number` (n,) stands last: of two objects with one responsible box the later counts."""
+    """Return where each value of `number` (n,) stands last."""
     order = {value: row for row, value in enumerate(number.tolist())}
     return torch.tensor(sorted(order.values()), device=number.device)
 

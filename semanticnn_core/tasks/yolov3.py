@@ -28,8 +28,8 @@ class Shape:
     anchor_size: int
 
 
-# YOLOv3-tiny's published weights were made with the second to fourth anchor at the finer output, whatever cfg files say:
-# on 128 validation images of COCO they give an mAP50 of 0.450, with the first three 0.295.
+# YOLOv3-tiny's published weights were made with the second to fourth anchor at the finer output, whatever cfg files
+# say: on 128 validation images of COCO they give an mAP50 of 0.450, with the first three 0.295.
 SHAPES = {
     "yolov3": Shape(
         (1, 2, 8, 8, 4),

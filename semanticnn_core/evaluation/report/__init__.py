@@ -11,7 +11,7 @@ import pandas as pd
 
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
-from semanticnn_core.evaluation.publish import score_in_words, checkpoint_page, spread_in_words
+from semanticnn_core.evaluation.publish import checkpoint_page, score_in_words, spread_in_words
 from semanticnn_core.evaluation.report import codecs, device, maps
 from semanticnn_core.evaluation.report.words import (
     CODEC,

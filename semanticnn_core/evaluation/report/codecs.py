@@ -8,7 +8,7 @@ import pandas as pd
 from semanticnn_core.config import BER_GRID, percent
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
-from semanticnn_core.evaluation.publish import score_in_words, results_in_words, spread_in_words
+from semanticnn_core.evaluation.publish import results_in_words, score_in_words, spread_in_words
 from semanticnn_core.evaluation.report.words import (
     CODEC,
     PAPER_DATA,
