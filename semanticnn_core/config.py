@@ -246,7 +246,8 @@ class TrainConfig(Settings):
 class BaseTrainConfig(TrainConfig):
     """Training of the task network itself, before any codec."""
 
-    epochs: int = setting(12, 1, 100_000)
+    epochs: int = setting(12, 0, 100_000)
+    """Passes over the training split; 0 publishes the network as it starts."""
     batch_size: int = setting(64, 1, 65_536)
     learning_rate: float = setting(2e-3, 1e-8, 10)
     weight_decay: float = setting(0.05, 0, 1)

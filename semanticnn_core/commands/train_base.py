@@ -1,5 +1,6 @@
 """`semanticnn train-base`: a task network, trained and published."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,8 @@ class TrainBase(Settings):
     """Channels of a detector, in shares of the original's; its own when left out."""
     pretrained: bool = False
     """Start from torchvision's ImageNet weights (fetched once)."""
+    weights: Path | None = None
+    """Start a yolov3 or yolov3_tiny from Darknet's .weights file; one that stops early leaves the rest as it is."""
     start: str | None = None
     """Start from the network of this checkpoint; the model options are then the checkpoint's."""
     training: BaseTrainConfig = field(default_factory=BaseTrainConfig)
@@ -40,8 +43,8 @@ class TrainBase(Settings):
     """Where data sets and checkpoints lie."""
 
     def check_together(self) -> None:
-        if self.start and self.pretrained:
-            raise ValueError("start and pretrained exclude each other: a training starts from one network")
+        if sum(map(bool, (self.start, self.pretrained, self.weights))) > 1:
+            raise ValueError("start, pretrained and weights exclude each other: a training starts from one network")
 
     def __call__(self) -> None:
         from accelerate.utils import set_seed
@@ -51,6 +54,7 @@ class TrainBase(Settings):
         from semanticnn_core.systems import load_checkpoint
         from semanticnn_core.systems.checkpoints import check_truth, save_checkpoint
         from semanticnn_core.tasks import SplitModel
+        from semanticnn_core.tasks.darknet import read_weights
         from semanticnn_core.training.loop import Run, is_main_process
         from semanticnn_core.training.task_network import train_task_network
 
@@ -62,22 +66,26 @@ class TrainBase(Settings):
             model = earlier.model.requires_grad_().with_classes(len(data.classes))
         else:
             model = SplitModel.of(self.model, len(data.classes), size, self.cut, self.pretrained, self.width)
+            if self.weights:
+                print(f"{self.weights}: {read_weights(model, self.weights)}", file=sys.stderr)
         check_truth(model, data)
         out = self.out or Path("runs/checkpoints") / f"{model.description['model']}-{data.name}"
         out = checkpoint_folder(out, "train-base")
         facts = {"data": surveyed(data)}
         run = Run("task network", state_folder(out, "base"), self.resume, facts, tracker=self.tracker)
-        history = train_task_network(model, data, self.training, run)
+        if self.training.epochs:
+            train_task_network(model, data, self.training, run)
         if not is_main_process():
             return
         before, metric = earlier.about if earlier else {}, model.task.metric
-        clean = model.half_rounded().score(data.test)
+        validated = model.half_rounded().score(data.validation)
+        clean = model.score(data.test)
         about = {
             "dataset": self.dataset,
             "classes": list(data.classes),
             "training": [*before.get("training", []), self.training.to_dict()],
             "metric": metric,
-            "results": {f"validation_{metric}": history[-1][f"validation_{metric}"], f"clean_{metric}": clean},
+            "results": {f"validation_{metric}": validated, f"clean_{metric}": clean},
             "commands": [*before.get("commands", []), this_command()],
         }
         save_checkpoint(out, model, None, about)

@@ -178,13 +178,14 @@ class Detection:
 
     @torch.no_grad()
     def detections(self, outputs: Sequence[Tensor], least: float = LEAST_SCORE) -> dict[str, list[Tensor]]:
-        """Return the boxes that outputs show, the surest first: `box`, `label`, `score`, a list entry an image.
+        """Return the boxes that outputs show, the surest first: `box`, `label`, `score`, a list entry an image; and
+        `place`, the number of each among `places`.
 
         At most 100 an image, inside the image, suppressed class by class; numbers that are not finite are no boxes.
         """
         from torchvision.ops import batched_nms
 
-        found: dict[str, list[Tensor]] = {"box": [], "label": [], "score": []}
+        found: dict[str, list[Tensor]] = {"box": [], "label": [], "score": [], "place": []}
         places = self.places(outputs)
         scores = (places.raw[..., 4:5].sigmoid() * places.raw[..., 5:].sigmoid()).nan_to_num(0.0)
         boxes = places.boxes().clamp(0, self.image_size)
@@ -195,7 +196,7 @@ class Detection:
             index, score = index[score > least], score[score > least]
             place, label = index // self.classes, index % self.classes
             kept = batched_nms(box[place], score, label, NMS)[:MOST]
-            for name, values in zip(found, (box[place], label, score), strict=True):
+            for name, values in zip(found, (box[place], label, score, place), strict=True):
                 found[name].append(values[kept])
         return found
 
