@@ -1,8 +1,11 @@
 """What became of objects: each fate on hand-made boxes, and what is painted."""
 
+import io
+
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from semanticnn_core.evaluation.fates import FATES, false_alarms, fates
 from semanticnn_core.viz.boxes import draw_boxes, draw_fates, painted
@@ -83,3 +86,10 @@ def test_the_panel_follows_its_sliders():
     panel.image.value = 2
     assert panel.canvases["received"].version == before + 2
     assert "image 2, bit error rate 10 %" in panel.canvases["received"].words and "objects" in panel.status.value
+    content = io.BytesIO()
+    Image.new("L", (90, 70), 99).save(content, "PNG")
+    panel.receive("own.png", content.getvalue())
+    assert panel.image.value == 3 and panel.pictures.shape == (4, 3, 64, 64)
+    assert "own.png: shown" in panel.message.value
+    panel.receive("<b>.png", b"no image")
+    assert panel.image.value == 3 and "&lt;b&gt;" in panel.message.value

@@ -80,7 +80,8 @@ print(f"{size:,} bytes leave for an image of {whole:,}: {size / whole:.1%}")
 boxes.draw_boxes(images, {"uncompressed": clean, f"at {ber:.0%} bit errors": received}, data.classes)
 
 # %% [markdown]
-# **Move the error rate.** Which goes first: the box, its class, or the certainty?
+# **Move the error rate**, or bring a picture of your own: what does a network that knows only digits see in it? Which
+# goes first: the box, its class, or the certainty?
 
 # %%
 if interactive:

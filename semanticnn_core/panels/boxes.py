@@ -1,22 +1,29 @@
-"""Live panel of notebook 07: move the bit error rate and see which objects are still found."""
+"""Live panel of notebook 07: move the bit error rate and see which objects are still found, in own pictures too."""
 
+import html
 from collections.abc import Sequence
 
 import ipywidgets as widgets
+import torch
 from torch import Tensor
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import Slice, percent
+from semanticnn_core.datasets import DataError
 from semanticnn_core.evaluation.fates import FATES, false_alarms, fates
 from semanticnn_core.panels.canvas import canvases
 from semanticnn_core.panels.channel import ber_slider, ratio_stops
-from semanticnn_core.panels.page import in_pairs, in_rows, slider_look
+from semanticnn_core.panels.page import in_pairs, in_rows, sized, slider_look
+from semanticnn_core.panels.upload import FilePicker, read_upload
 from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.viz.boxes import painted
 
 
 class BoxesPanel(widgets.VBox):
-    """Choose image, error rate, channel seed and slice ratio; see the boxes that the edge finds, with and without."""
+    """Choose image, error rate, channel seed and slice ratio; see the boxes that the edge finds, with and without.
+
+    A picture of one's own becomes the last image.
+    """
 
     def __init__(self, system: SemanticNN, images: Tensor, classes: Sequence[str], ber: float = 0.01) -> None:
         super().__init__()
@@ -30,11 +37,33 @@ class BoxesPanel(widgets.VBox):
         )
         self.canvases = canvases(320, clean="uncompressed", received="received")
         self.status = widgets.HTML()
+        self.message = widgets.HTML()
+        self.picker = FilePicker(self.receive, self.complain, layout=sized(415, 200, margin="2px 2px 2px 118px"))
         controls = (self.image, self.ber, self.slice_ratio, self.seed)
-        self.children = (in_pairs(controls), in_rows(self.canvases.values()), self.status)
+        self.children = (
+            in_pairs([*controls, self.picker]),
+            self.message,
+            in_rows(self.canvases.values()),
+            self.status,
+        )
         for control in controls:
             control.observe(lambda _: self.update(), "value")
         self.update()
+
+    def receive(self, name: str, content: bytes) -> None:
+        """Show a picture of one's own, or say why it cannot be shown."""
+        try:
+            upload = read_upload(name, content, self.system.model.image_size)
+        except DataError as error:
+            return self.complain(str(error))
+        self.pictures = torch.cat([self.pictures, upload.image[None]])
+        self.image.max = len(self.pictures) - 1
+        self.image.value = self.image.max
+        self.complain(f"{name}: {', '.join(('shown', *upload.notes))}")
+
+    def complain(self, words: str) -> None:
+        """Say something about a picture."""
+        self.message.value = html.escape(words)
 
     def update(self) -> None:
         """Show what the controls say."""
