@@ -12,9 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import sliced_length
+from semanticnn_core.config import CodecConfig
 from semanticnn_core.datasets import DataError
 from semanticnn_core.panels import playground, scene, upload
+from semanticnn_core.panels.boxes import BoxesPanel
 from semanticnn_core.panels.controls import OWN_IMAGE, TEST_IMAGES
 from semanticnn_core.panels.opened import (
     Accuracy,
@@ -28,6 +31,7 @@ from semanticnn_core.panels.opened import (
 from semanticnn_core.panels.page import WIDEST
 from semanticnn_core.panels.playground import Playground
 from semanticnn_core.systems.checkpoints import CheckpointError
+from semanticnn_core.tasks import SplitModel
 
 ROWS = [
     ("0.01", 1.0, 0, 0.90), ("0.01", 1.0, 1, 0.94), ("0.1", 1.0, 0, 0.72), ("0.1", 1.0, 1, 0.72),
@@ -408,3 +412,28 @@ def test_a_checkpoint_opens_without_its_data_where_that_is_wanted(tmp_path, monk
     played = open_played("other", folder, root=tmp_path, without_data=True)
     assert played.images.shape == (0, 3, 64, 64) and len(played.classes) == 100
     assert "cifar-100-python is not there" in played.missing and "\n" not in played.missing
+
+
+def test_a_detector_has_its_own_panel_and_classifiers_come_back(shelf, split, codec, dataset, monkeypatch):
+    model = SplitModel.of("yolov3_small", 2, 64, width=0.0625).frozen()
+    shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
+    finder = SemanticCodec(CodecConfig(**shape, code_channels=4, decoder_widths=(8,))).eval().requires_grad_(False)
+
+    def opened(name, folder, root, without_data):
+        if name == "more":
+            images = torch.zeros(0 if root == "empty" else 2, 3, 64, 64, dtype=torch.uint8)
+            return Played(name, model, finder, images, [], ("a", "b"), {}, None)
+        return Played(name, split, codec, dataset.test["image"], dataset.test["label"], dataset.classes, {}, 0.97)
+
+    monkeypatch.setattr(playground, "open_played", opened)
+    panel = Playground("toys", 0.05, root=shelf / "data", runs=shelf / "runs")
+    first = panel.children
+    panel.controls.checkpoint.value = "more"
+    boxes = panel.children[-1]
+    assert isinstance(boxes, BoxesPanel) and boxes.ber.value == 0.05 and boxes.image.max == 1
+    panel.controls.checkpoint.value = "toys"
+    assert panel.children == first and len(states(panel)) == 1
+    both = Playground("more", 0.1, root=shelf / "data", runs=shelf / "runs")
+    assert isinstance(both.children[-1], BoxesPanel)
+    both.controls.checkpoint.value = "toys"
+    assert len(both.children) == len(first)

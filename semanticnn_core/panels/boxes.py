@@ -27,10 +27,12 @@ class BoxesPanel(widgets.VBox):
 
     def __init__(self, system: SemanticNN, images: Tensor, classes: Sequence[str], ber: float = 0.01) -> None:
         super().__init__()
-        self.system, self.pictures, self.classes = system, images, classes
+        size = system.model.image_size
+        gray = torch.full((1, 3, size, size), 128, dtype=torch.uint8)  # until there is a picture
+        self.system, self.pictures, self.classes = system, images if len(images) else gray, classes
         self.ber = ber_slider(ber)
         self.seed = widgets.IntSlider(0, 0, 20, description="channel seed", **slider_look())
-        self.image = widgets.IntSlider(0, 0, len(images) - 1, description="image", **slider_look())
+        self.image = widgets.IntSlider(0, 0, len(self.pictures) - 1, description="image", **slider_look())
         stops = ratio_stops(system.model, system.codec, system.slice.ratio)
         self.slice_ratio = widgets.SelectionSlider(
             options=stops, value=system.slice.ratio, description="slice ratio", **slider_look()

@@ -1,6 +1,5 @@
 """Checkpoints to play with: which there are, and one opened, with its images and its measured accuracy."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from semanticnn_core.evaluation.publish import RESULTS
 from semanticnn_core.files import located
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.checkpoints import SEMANTICNN, load_checkpoint, matching
+from semanticnn_core.tasks.detection import Detection
 from semanticnn_core.tasks.split import SplitModel
 
 
@@ -30,7 +30,8 @@ class Played:
     codec: SemanticCodec
     images: Tensor
     """Test images, uint8 (N, 3, H, W); none where the data set is not there."""
-    labels: Tensor
+    labels: Tensor | list[Tensor]
+    """Their classes, (N,); of detectors a list of those of all objects."""
     classes: tuple[str, ...]
     curves: dict[tuple[float, Window], pd.DataFrame]
     """Accuracy measured at a share of the code and a window, as `read_curves` gives it."""
@@ -43,29 +44,24 @@ class Played:
         """Return the system that sends a slice."""
         return SemanticNN(self.model, self.codec, slice)
 
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether the network is a detector."""
+        return isinstance(self.model.task, Detection)
+
     def windows(self, slice: Slice = WHOLE) -> Windows:
         """Return the windows that a slice may send."""
         return self.codec.windows(self.model.feature_shape, slice)
 
 
 def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, Path]:
-    """Return names and folders of classifiers that have a codec: the published ones, then your own in `runs`."""
+    """Return names and folders of the checkpoints that hold a codec: the published ones, then your own in `runs`."""
     found = {}
     for place, mark in ((root, ""), (runs, " (runs)")):
         for path in sorted((located(place) / "checkpoints").glob(f"*/{SEMANTICNN}.safetensors")):
-            if not path.parent.name.startswith(".") and _metric(path.parent / "config.json") == "accuracy":
+            if (path.parent / "config.json").is_file() and not path.parent.name.startswith("."):
                 found[path.parent.name + mark] = path.parent.resolve()
     return found
-
-
-def _metric(path: Path) -> str | None:
-    """Return what a checkpoint's score is called; None where config.json is not there."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("metric", "accuracy")
-    except OSError:
-        return None
-    except (ValueError, AttributeError):  # damaged, which opening it will say
-        return "accuracy"
 
 
 def open_played(
@@ -86,7 +82,7 @@ def open_played(
             raise
         few = {"image": torch.empty(0, 3, size, size, dtype=torch.uint8), "label": torch.empty(0, dtype=torch.long)}
         classes, missing = about.get("classes") or map(str, range(about["base"]["classes"])), str(error)
-    clean = about.get("results", {}).get("clean_accuracy")
+    clean = about.get("results", {}).get(f"clean_{about.get('metric', 'accuracy')}")
     parts = checkpoint.model.folded(), checkpoint.codec, few["image"], few["label"], tuple(classes)
     return Played(name, *parts, read_curves(folder / RESULTS), clean, missing)
 

@@ -13,10 +13,11 @@ import torch
 from semanticnn_core.config import Slice, percent
 from semanticnn_core.datasets import DataError
 from semanticnn_core.panels import scene
+from semanticnn_core.panels.boxes import BoxesPanel
 from semanticnn_core.panels.canvas import bits_canvas, canvases, colored_bits
 from semanticnn_core.panels.controls import OWN_IMAGE, TEST_IMAGES, Controls
 from semanticnn_core.panels.opened import Accuracy, Played, accuracy_at, list_checkpoints, open_played
-from semanticnn_core.panels.page import Download, sized
+from semanticnn_core.panels.page import Download, in_pairs, sized
 from semanticnn_core.panels.plots import PlaygroundPlots
 from semanticnn_core.panels.scene import Point, Subject
 from semanticnn_core.panels.upload import FilePicker, read_upload
@@ -32,6 +33,7 @@ HEAD_STARTS = (0.04, 0.09)
 class Playground(widgets.VBox):
     """One image on its way: pictures, payload, answers and accuracy follow the controls at once, the map soon after.
 
+    A detector has a panel of its own, which takes the others' place: its answers are boxes.
     checkpoint: a name of `list_checkpoints`; without its data set it is shown with your own images alone.
     Raises CheckpointError when that checkpoint cannot be opened.
     """
@@ -63,8 +65,8 @@ class Playground(widgets.VBox):
         self.bits = bits_canvas(self.played.system().payload_bytes)
         self._fit(slice_ratio)
         self.controls.watch(self.update, self._choose_source, self._choose_checkpoint)
-        self.update()
-        self.children = self.controls.laid_out(tuple(self.canvases.values()), self.bits, self.plots.live())
+        self._classes = self.controls.laid_out(tuple(self.canvases.values()), self.bits, self.plots.live())
+        self._show()
 
     @property
     def point(self) -> Point:
@@ -144,7 +146,16 @@ class Playground(widgets.VBox):
                 self.controls.checkpoint.value = before
             return self.complain(f"{name} cannot be opened: {error}")
         self._fit(self.controls.slice_ratio.value)
-        self.update()
+        self._show()
+
+    def _show(self) -> None:
+        """Put the panel in place that shows what the opened network answers."""
+        if self.played.finds_boxes:
+            boxes = BoxesPanel(self.played.system(), self.played.images, self.played.classes, self.controls.ber.value)
+            self.children = (in_pairs([self.controls.checkpoint]), self.controls.message, boxes)
+        else:
+            self.update()
+            self.children = self._classes
 
     def _fit(self, slice_ratio: float) -> None:
         """Offer what the opened checkpoint has, and say what it lacks."""
