@@ -77,7 +77,7 @@ class BoxesPanel(widgets.VBox):
         received = task.answers(sent.received.outputs)
         words = f"image {number}, bit error rate {percent(self.ber.value)}, slice ratio {self.slice_ratio.value:g}"
         for name, found in (("clean", clean), ("received", received)):
-            self.canvases[name].show(painted(image, found, 0, self.classes), state=words, words=words)
+            self.canvases[name].show(painted(image, found, 0, self.classes), words=words)
         table = fates(received, clean)
         counts = ", ".join(f"{(table['fate'] == fate).sum()} {fate}" for fate in FATES)
         self.status.value = (

@@ -61,7 +61,7 @@ class RadioPanel(widgets.VBox):
             "received": colored(received.mean(0), 0.0, top),
         }
         for name, picture in shown.items():
-            self.canvases[name].show(picture, state=words, words=words)
+            self.canvases[name].show(picture, words=words)
         size, came = int(sent.payload.length[0]), int(sent.arrival.present.sum())
         seconds = lorawan_time_on_air(size, 12 - factor)
         color = "inherit" if answer == clean else COLORS["red"]

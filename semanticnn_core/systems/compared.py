@@ -208,7 +208,7 @@ SYSTEMS: dict[str, Compared] = {
     "JPEG + retransmission": Compared(repeated("jpeg", "JPEG + retransmission"), "faithful", False),
     "NeuroMessenger-style": Compared(untrained(lambda model, budget: NeuroMessenger(model)), "faithful", False),
     "NeuroMessenger-style, capped": Compared(
-        untrained(lambda model, budget: NeuroMessenger(model, budget.bytes)), trained=False
+        untrained(lambda model, budget: NeuroMessenger(model, budget.bytes)), "faithful", False
     ),
     "raw image, 8 bits": Compared(untrained(lambda model, budget: Raw(model)), "faithful", False),
     "raw image, 32-bit floats": Compared(untrained(lambda model, budget: Raw(model, "image", True)), "faithful", False),

@@ -12,7 +12,7 @@ import pandas as pd
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
 from semanticnn_core.evaluation.publish import checkpoint_page, score_in_words, spread_in_words
-from semanticnn_core.evaluation.report import codecs, device, maps
+from semanticnn_core.evaluation.report import codecs, device, links, maps
 from semanticnn_core.evaluation.report.words import (
     CODEC,
     NETWORKS,
@@ -69,6 +69,8 @@ def values(root: Path) -> dict[str, str]:
         codecs.levers_section,
         codecs.benchmark_section,
         codecs.cifar_section,
+        links.links_section,
+        links.detection_section,
         codecs.noise_section,
         codecs.notes_section,
         maps.truth_section,
