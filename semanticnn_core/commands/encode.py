@@ -70,25 +70,26 @@ class Encode(SentBySystem):
         images = torch.stack([decode_image(path, model.image_size) for path in self.images])
         system = SemanticNN(model, checkpoint.system(self.system), self.slice)
         if not self.float:
-            system = self._in_integers(system, checkpoint.about.get("dataset", ""))
+            system = in_integers(system, self.dataset or checkpoint.about.get("dataset", ""), self.data_root)
         payload = torch.cat([system.send(part).data.cpu() for part in images.to(model.device).split(250)])
         with replacing(self.out) as temporary:
             temporary.write_bytes(payload.numpy().tobytes())
         count, size = payload.shape
         print(f"{self.out}: {payload.numel()} bytes, {size} for each of {count} image{'' if count == 1 else 's'}")
 
-    def _in_integers(self, system: "SemanticNN", dataset: str) -> "SemanticNN":
-        """Return the system as the firmware computes it; where that cannot be had, say so and return it as it is."""
-        from semanticnn_core.datasets import DataError, load_dataset
-        from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, ExportError, quantize_encoder
-        from semanticnn_core.stm32.system import IntegerSemanticNN
-        from semanticnn_core.stm32.tables import Firmware
 
-        model = system.model
-        try:
-            data = load_dataset(self.dataset or dataset, self.data_root, model.image_size, download=False)
-            encoder = quantize_encoder(model, system.codec, data.train.first(CALIBRATION_IMAGES)["image"])
-            return IntegerSemanticNN.of(model, Firmware(encoder, system.codec, model.feature_shape, system.slice))
-        except (DataError, ExportError) as error:
-            print(f"encoded in floating point, not as the firmware does: {error}", file=sys.stderr)
-            return system
+def in_integers(system: "SemanticNN", dataset: str, root: Path) -> "SemanticNN":
+    """Return the system as the firmware computes it; where that cannot be had, say so and return it as it is."""
+    from semanticnn_core.datasets import DataError, load_dataset
+    from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, ExportError, quantize_encoder
+    from semanticnn_core.stm32.system import IntegerSemanticNN
+    from semanticnn_core.stm32.tables import Firmware
+
+    model = system.model
+    try:
+        data = load_dataset(dataset, root, model.image_size, download=False)
+        encoder = quantize_encoder(model, system.codec, data.train.first(CALIBRATION_IMAGES)["image"])
+        return IntegerSemanticNN.of(model, Firmware(encoder, system.codec, model.feature_shape, system.slice))
+    except (DataError, ExportError) as error:
+        print(f"encoded in floating point, not as the firmware does: {error}", file=sys.stderr)
+        return system

@@ -13,6 +13,7 @@ from semanticnn_core.commands.doctor import Doctor
 from semanticnn_core.commands.encode import Encode
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
+from semanticnn_core.commands.live import ImpairLink, Send, Serve
 from semanticnn_core.commands.results import Results
 from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.sweep import Sweep
@@ -32,6 +33,9 @@ COMMANDS = {
     "encode": Encode,
     "decode": Decode,
     "export": Export,
+    "serve": Serve,
+    "send": Send,
+    "impair": ImpairLink,
     "results": Results,
 }
 

@@ -1,0 +1,191 @@
+"""`semanticnn serve`, `send` and `impair`: edge, device and a bad link between them, as three programs."""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from semanticnn_core.commands.encode import SentBySystem, in_integers
+from semanticnn_core.config import Settings, setting
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def address_of(words: str, what: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; a ValueError names the option."""
+    host, _, port = words.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{what} must be HOST:PORT, such as 127.0.0.1:5683, got {words!r}")
+    return host, int(port)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framed(SentBySystem):
+    """What both ends agree on beside codec and slice."""
+
+    packet: int = setting(222, 17, 1400)
+    """Bytes of a datagram, its header of 16 bytes included."""
+    key: str = ""
+    """Words that only device and edge know; frames of others are dropped. Needed beyond this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Framed):
+    """Be the edge: answer images that arrive over UDP, until interrupted."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; another than this machine's own needs a key."""
+    port: int = setting(5683, 0, 65535)
+    """UDP port; 0 takes a free one."""
+    http: int = setting(8383, 0, 65535)
+    """Port of the page with the latest answers, /metrics and /health; 0 takes a free one."""
+    batch: int = setting(16, 1, 4096)
+    """Images that are decoded together at most."""
+    patience: float = setting(0.25, 0.01, 60)
+    """Seconds after which an image is decoded without the packets that are missing."""
+
+    def check_together(self) -> None:
+        if self.host not in LOOPBACK and not self.key:
+            raise ValueError(f"host {self.host} can be reached by others: give a key that device and edge share")
+
+    def __call__(self) -> None:
+        import asyncio
+
+        from semanticnn_core.live.edge import Edge, serve_page
+        from semanticnn_core.live.session import framing_of
+        from semanticnn_core.systems import SemanticNN, load_checkpoint
+
+        checkpoint = load_checkpoint(self.checkpoint, self.data_root)
+        system = SemanticNN(checkpoint.model.folded(), checkpoint.system(self.system), self.slice)
+        names = checkpoint.about.get("classes") or list(map(str, range(checkpoint.about["base"]["classes"])))
+        if len(system.model.output_shape) != 1:
+            raise ValueError(f"{self.checkpoint} is no classifier; answers are a class an image")
+        edge = Edge(system, framing_of(system, self.packet, self.key), names, self.batch, self.patience)
+
+        async def run() -> None:
+            port = await edge.start(self.host, self.port)
+            page = await serve_page(edge, self.host, self.http)
+            web = page.sockets[0].getsockname()[1]
+            print(f"listening on {self.host}:{port}, page on http://{self.host}:{web}/", flush=True)
+            stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+            for each in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(each, stopped.set)
+            await stopped.wait()
+            page.close()
+            await edge.stop()
+            print(", ".join(f"{value} {name}" for name, value in sorted(edge.counters.items())) or "nothing arrived")
+
+        asyncio.run(run())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send(Framed):
+    """Be the device: send images to an edge and print its answers."""
+
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE …")] = ()
+    """Image files or folders of them; test images of the data set when left out."""
+    to: str = "127.0.0.1:5683"
+    """Where the edge (or the link before it) listens, HOST:PORT."""
+    count: int = setting(20, 1, 1_000_000)
+    """Test images to send, where no files are named."""
+    rate: float = setting(10.0, 1e-3, 10_000)
+    """Images a second."""
+    patience: float = setting(2.0, 0, 600)
+    """Seconds to wait for answers after the last image."""
+    dataset: str | None = None
+    """Data set of the test images, which calibrates the integer encoder too; the codec's own when left out."""
+    float: bool = False
+    """Encode in floating point, not in the integers of the firmware."""
+
+    def check_together(self) -> None:
+        host, _ = address_of(self.to, "to")
+        if host not in LOOPBACK and not self.key:
+            raise ValueError(f"to {self.to} is another machine: give the key that device and edge share")
+
+    def __call__(self) -> None:
+        import torch
+
+        from semanticnn_core.datasets.folder import decode_image
+        from semanticnn_core.live.device import send_images
+        from semanticnn_core.live.session import framing_of
+        from semanticnn_core.systems import SemanticNN, open_checkpoint
+        from semanticnn_core.systems.checkpoints import load_checkpoint
+
+        if self.images:
+            checkpoint, truth = load_checkpoint(self.checkpoint, self.data_root), None
+            files = [each for path in self.images for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+            images = torch.stack([decode_image(each, checkpoint.model.image_size) for each in files])
+            names = [str(each) for each in files]
+        else:
+            checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
+            few = data.test.first(self.count)
+            images, truth = few["image"], [str(data.classes[each]) for each in few["label"].tolist()]
+            names = [f"test image {number}" for number in range(len(images))]
+        system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
+        framing = framing_of(system, self.packet, self.key)
+        if not self.float:
+            system = in_integers(system, self.dataset or checkpoint.about.get("dataset", ""), self.data_root)
+        right = answered = 0
+        sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
+        for number, answer in sent:
+            if answer is None:
+                print(f"{names[number]}: no answer")
+                continue
+            answered += 1
+            right += truth is not None and truth[number] == answer["answer"]
+            known = "" if truth is None else f", truth {truth[number]}"
+            print(f"{names[number]}: {answer['answer']} ({answer['probability']:.0%}){known}", flush=True)
+        share = "" if truth is None else f", {right} right"
+        print(f"{answered} of {len(images)} answered{share}; {framing.size} bytes in {framing.parts} packets each")
+        if not answered:
+            raise ValueError(
+                f"nobody answered at {self.to}; is the edge running (semanticnn serve), with the same key?"
+            )
+
+
+@dataclass(frozen=True)
+class ImpairLink(Settings):
+    """Be a bad link: forward datagrams to an edge with flipped bits and lost packets, until interrupted."""
+
+    to: str = "127.0.0.1:5683"
+    """Where the edge listens, HOST:PORT."""
+    port: int = setting(5684, 0, 65535)
+    """UDP port to listen on, this machine only; 0 takes a free one."""
+    ber: float = setting(0.01, 0, 0.5)
+    """Bit error rate."""
+    burst: float = setting(0.0, 0, 1e6)
+    """Mean length of bursts, bits, in which three of ten bits are wrong; 0 flips bits on their own."""
+    loss: float = setting(0.0, 0, 1)
+    """Share of packets that are lost."""
+    seed: int = setting(0, 0, 2**31 - 1)
+    """Seed of the damage."""
+
+    def check_together(self) -> None:
+        address_of(self.to, "to")
+        if 0 < self.burst < 1:
+            raise ValueError(f"burst must be 0 or at least 1 bit, got {self.burst:g}")
+
+    def __call__(self) -> None:
+        import asyncio
+
+        from semanticnn_core.channels import BitErrors, Bursts
+        from semanticnn_core.channels.packets import Packets
+        from semanticnn_core.live.frames import LARGEST
+        from semanticnn_core.live.impair import Impair
+
+        link = Bursts(self.ber, self.burst) if self.burst else BitErrors(self.ber)
+        impair = Impair(Packets(link, LARGEST, self.loss), address_of(self.to, "to"), self.seed)
+
+        async def run() -> None:
+            port = await impair.start(port=self.port)
+            print(f"listening on 127.0.0.1:{port}, forwarding to {self.to}", flush=True)
+            stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+            for each in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(each, stopped.set)
+            await stopped.wait()
+            await impair.stop()
+            print(", ".join(f"{value} {name}" for name, value in sorted(impair.counters.items())) or "nothing came")
+
+        asyncio.run(run())
