@@ -3,7 +3,7 @@
 A header says version, model, sequence number and part: 29 bits with a checksum, in the second-order Reed–Muller
 (128, 29) code, whose words differ in at least 32 bits. It is decoded by Plotkin's construction, the nearest word of the
 first-order code at each leaf. What follows it is the payload's own bytes, uncoded and in an order that spreads
-neighbours over the packets, so that a lost one leaves no hole.
+neighbours over the packets, so that a lost one leaves no hole. `snn_frame.c` of the firmware writes the same frames.
 """
 
 import hashlib
@@ -23,6 +23,8 @@ ORDER = 7
 FIELDS = {"version": 2, "model": 8, "sequence": 8, "part": 5, "check": 6}
 """Bits of each field."""
 VERSION = 1
+HASH = 2_654_435_761
+"""2^32 over the golden ratio."""
 PARTS = 1 << FIELDS["part"]
 """Most parts of a payload."""
 LARGEST = 1400
@@ -88,7 +90,7 @@ class Framing:
 @lru_cache(maxsize=64)
 def spread_order(size: int) -> np.ndarray:
     """Return which byte of a payload leaves at each place: steps of about 0.618 of its length, round and round."""
-    step = max(round(0.618 * size), 1)
+    step = max((618 * size + 500) // 1000, 1)
     while math.gcd(step, size) > 1:
         step += 1
     return np.arange(size) * step % size
@@ -133,14 +135,17 @@ def recovered(received: bytes, key: str = "") -> tuple[Header, int] | None:
 
 @lru_cache(maxsize=16)
 def _pad(key: str) -> np.ndarray:
-    """Return what a header is masked with: nothing without a key."""
-    mask = hashlib.sha256(key.encode()).digest()[:HEADER] if key else bytes(HEADER)
-    return np.frombuffer(mask, np.uint8)
+    return np.frombuffer(mask(key), np.uint8)
+
+
+def mask(key: str) -> bytes:
+    """Return the 16 bytes that a header is masked with: zeros without a key."""
+    return hashlib.sha256(key.encode()).digest()[:HEADER] if key else bytes(HEADER)
 
 
 def _check(number: int) -> int:
-    """Return the check bits of the bits before them."""
-    return hashlib.sha256(number.to_bytes(4, "little")).digest()[0] & ((1 << FIELDS["check"]) - 1)
+    """Return the check bits of the bits before them: the highest of a product, which no sum of code words keeps."""
+    return (number * HASH & 0xFFFFFFFF) >> 32 - FIELDS["check"]
 
 
 @lru_cache(maxsize=8)
