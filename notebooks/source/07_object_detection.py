@@ -89,7 +89,8 @@ if interactive:
 
     shown = BoxesPanel(system, data.test.first(40)["image"], data.classes, ber)
 else:
-    shown = f"{len(received['box'][0])} boxes in the first image at {ber:.0%}, {len(clean['box'][0])} without errors"
+    found = [len(each["box"][0]) for each in (clean, received)]
+    shown = f"boxes in the first image: {found[0]} without errors, {found[1]} at {ber:.0%}"
 shown
 
 # %% [markdown]
@@ -110,9 +111,10 @@ for rate in rates:
 boxes.draw_fates(died, (0, 24, 32, 40, 80))
 
 # %% [markdown]
-# The box survives longer than the class: that something is there is written in many positions of the code, what it is
-# in few. And small objects go first, for they have the fewest positions. A detector fails quietly, too: objects vanish
-# before false ones appear, because training taught the decoder to return to what is usual, an empty place.
+# A box that is there is in its place: hardly one is badly placed, at any rate. Up to 10 % an object is misnamed about as
+# often as missed; at 20 %, twice what training met, a quarter is missed. Small objects go first, for they have the
+# fewest positions of the code. And the detector fails quietly: objects vanish, false ones hardly appear, because
+# training taught the decoder to return to what is usual, an empty place.
 #
 # ## Against the others
 #
@@ -159,8 +161,8 @@ maps.draw_maps(images, {"any object": anything, "the surest box": torch.cat(sure
 # of half the code, laid where the table says:
 
 # %%
-part = Slice(slice_ratio, "importance")
-half = {f"{name} window": SemanticNN(model, codec, Slice(slice_ratio, name)) for name in ("center", "importance")}
+names = "center", "importance"
+half = {f"{name} window": SemanticNN(model, codec, Slice(slice_ratio, name)) for name in names}
 seen = {
     name: task.answers(offload(each, images, BitErrors(0.0).channel(seed)).received.outputs)
     for name, each in half.items()
@@ -177,7 +179,8 @@ boxes.draw_boxes(images, seen, data.classes)
 
 # %%
 reported = tables.load_table("paper", "detectors")
-reported.pivot(index=["system", "bytes"], columns="data", values="mAP").sort_index(level="bytes", ascending=False)
+shown = reported.pivot(index=["bytes", "system"], columns="data", values="mAP")
+shown.sort_index(ascending=False)
 
 # %% [markdown]
 # These rows cannot be matched. The image is 640×640 pixels in 32-bit floats; but no layer of YOLOv3 at that size has a
@@ -191,8 +194,8 @@ reported.pivot(index=["system", "bytes"], columns="data", values="mAP").sort_ind
 # unpack, and the commands are the ones you know; this publishes the original YOLOv3, gives it a codec, and measures it:
 #
 # ```
-# semanticnn train-base --dataset coco --model yolov3 --image-size 416 --weights yolov3.weights --training.epochs 0 \
-#     --out runs/checkpoints/yolov3-coco
+# semanticnn train-base --dataset coco --model yolov3 --image-size 416 --weights yolov3.weights \
+#     --training.epochs 0 --out runs/checkpoints/yolov3-coco
 # semanticnn train --checkpoint runs/checkpoints/yolov3-coco
 # semanticnn evaluate --checkpoint runs/checkpoints/yolov3-coco
 # ```
@@ -202,15 +205,14 @@ reported.pivot(index=["system", "bytes"], columns="data", values="mAP").sort_ind
 #
 # ## Exercises
 #
-# 1. Set `ber` to 0.1 in the parameters. Which digits are taken for which? Count the pairs in `died[0.1]`'s neighbour
-#    `found`.
+# 1. Which digits are taken for which at 10 %? Compare `label` of objects and of boxes that overlap them by half.
 # 2. Halve the certainty from which a box counts: `task.detections(outputs, 0.15)`. How do missed objects and false
 #    alarms change at 10 % errors?
 # 3. The mean over classes hides the rare. Which class loses most? (`task.precision` on the images of one class.)
 
 # %% [markdown] tags=["solution"]
-# 1. Look at the rows with the fate *of another class*: mostly 8, 3, 5 and 9 among each other, whose strokes differ in
-#    one bend, a few positions of the code.
-# 2. Fewer missed, more false: the certainty falls with the error rate, so a threshold chosen without errors is too
-#    strict with them.
-# 3. Thin digits lose most: a 1 covers few positions.
+# 1. No pair stands out: of 300 images' digits 1 is taken for 8 seven times, 9 for 8 and for 5 five times each. Strokes
+#    that differ in one bend differ in a few positions of the code.
+# 2. At 10 % errors 2 % are missed in place of 5, 93 % found in place of 89, and still hardly a false alarm: certainty
+#    falls with the error rate, so a threshold chosen without errors is too strict with them.
+# 3. Here the 1: 94 % of them are found without errors, 84 % at 10 %. It is thin, and covers few positions.
