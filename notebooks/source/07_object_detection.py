@@ -111,8 +111,8 @@ for rate in rates:
 boxes.draw_fates(died, (0, 24, 32, 40, 80))
 
 # %% [markdown]
-# A box that is there is in its place: hardly one is badly placed, at any rate. Up to 10 % an object is misnamed about as
-# often as missed; at 20 %, twice what training met, a quarter is missed. Small objects go first, for they have the
+# A box that is there is in its place: hardly one is badly placed, at any rate. Up to 10 % an object is misnamed about
+# as often as missed; at 20 %, twice what training met, a quarter is missed. Small objects go first, for they have the
 # fewest positions of the code. And the detector fails quietly: objects vanish, false ones hardly appear, because
 # training taught the decoder to return to what is usual, an empty place.
 #
