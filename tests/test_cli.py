@@ -101,7 +101,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys):
         ("train --codec.centers 128", ["--codec.centers", "[2, 64]"]),
         ("train --stage1.learning-rate nan", ["--stage1.learning-rate"]),
         ("train --stage2.ber 0.05 0.01", ["--stage2.ber"]),
-        ("train-base --training.epochs 0", ["--training.epochs", "[1, 100000]"]),
+        ("train-base --training.epochs -1", ["--training.epochs", "[0, 100000]"]),
         ("train-base --model vgg", ["model", "vgg", "resnet50"]),
     ],
 )

@@ -292,7 +292,7 @@ def test_a_network_alone_is_asked_for_a_codec():
         ("evaluate --out table.txt", "error: --out must be a .csv file, got table.txt"),
         ("train --stage1.learning-rate 0", "error: --stage1.learning-rate must be "),
         ("train --codec.kernel 2", "error: --codec.kernel must be at least stride (4)"),
-        ("train-base --start x --pretrained", "error: --start, --pretrained and --weights exclude each other"),
+        ("train-base --start x --pretrained", "error: --start and --pretrained exclude each other"),
         ("decode x --ber 0.7", "error: --ber must be in [0, 0.5], got 0.7"),
         ("export --out x --images 0", "error: --images must be at least 1, got 0"),
     ],

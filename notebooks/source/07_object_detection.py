@@ -51,7 +51,7 @@ system = SemanticNN(model, codec)
 # finds, with its certainty in per cent.
 
 # %%
-few = data.test.first(5)
+few = data.test.first(3)
 images = few["image"]
 clean = task.answers(model(images))
 boxes.draw_boxes(images, {"truth": few, "uncompressed": clean}, data.classes)

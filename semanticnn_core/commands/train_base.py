@@ -43,8 +43,9 @@ class TrainBase(Settings):
     """Where data sets and checkpoints lie."""
 
     def check_together(self) -> None:
-        if sum(map(bool, (self.start, self.pretrained, self.weights))) > 1:
-            raise ValueError("start, pretrained and weights exclude each other: a training starts from one network")
+        starts = [name for name in ("start", "pretrained", "weights") if getattr(self, name)]
+        if len(starts) > 1:
+            raise ValueError(f"{' and '.join(starts[:2])} exclude each other: a training starts from one network")
 
     def __call__(self) -> None:
         from accelerate.utils import set_seed

@@ -13,6 +13,8 @@ from semanticnn_core.evaluation.fates import FATES
 from semanticnn_core.tasks.base import Targets
 from semanticnn_core.viz.style import COLORS, panes, plain
 
+COLORS_KEPT = 24
+"""Colours of a picture in a figure."""
 FATE_COLORS = dict(zip(FATES, (COLORS["blue"], COLORS["sky"], COLORS["orange"], COLORS["red"]), strict=True))
 
 
@@ -37,14 +39,19 @@ def painted(image: Tensor, found: Targets, number: int, classes: Sequence[str], 
 
 def draw_boxes(images: Tensor, rows: Mapping[str, Targets], classes: Sequence[str]) -> Figure:
     """Draw images uint8 (B, 3, H, W) in columns, a row for each set of boxes: the truth, or what was found."""
-    figure, axes = panes(len(rows), len(images), (2.3 * len(images), 2.4 * len(rows)))
+    figure, axes = panes(len(rows), len(images), (2.2 * len(images), 2.3 * len(rows)))
     for axis_row, (name, found) in zip(axes, rows.items(), strict=True):
         for number, (axis, image) in enumerate(zip(axis_row, images, strict=True)):
-            axis.imshow(painted(image, found, number, classes))
+            axis.imshow(_plainer(painted(image, found, number, classes, 2)))
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
         axis_row[0].set_ylabel(plain(name), fontsize=10)
     return figure
+
+
+def _plainer(picture: np.ndarray) -> np.ndarray:
+    """Return a picture in few colours: the noise of photographs would make a notebook's file large."""
+    return np.asarray(Image.fromarray(picture).quantize(COLORS_KEPT, dither=Image.Dither.NONE).convert("RGB"))
 
 
 def draw_fates(tables: Mapping[float, pd.DataFrame], edges: Sequence[float]) -> Figure:
