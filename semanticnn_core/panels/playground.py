@@ -65,7 +65,7 @@ class Playground(widgets.VBox):
         self.bits = bits_canvas(self.played.system().payload_bytes)
         self._fit(slice_ratio)
         self.controls.watch(self.update, self._choose_source, self._choose_checkpoint)
-        self._classes = self.controls.laid_out(tuple(self.canvases.values()), self.bits, self.plots.live())
+        self._classes: tuple[widgets.Widget, ...] = ()
         self._show()
 
     @property
@@ -154,7 +154,10 @@ class Playground(widgets.VBox):
             boxes = BoxesPanel(self.played.system(), self.played.images, self.played.classes, self.controls.ber.value)
             self.children = (in_pairs([self.controls.checkpoint]), self.controls.message, boxes)
         else:
-            self.update()
+            self.update()  # first: the page is given its figures with their content, or may miss the first of it
+            if not self._classes:
+                pictures = tuple(self.canvases.values())
+                self._classes = self.controls.laid_out(pictures, self.bits, self.plots.live())
             self.children = self._classes
 
     def _fit(self, slice_ratio: float) -> None:
