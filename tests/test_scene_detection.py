@@ -40,11 +40,11 @@ def test_every_scene_has_one_to_six_digits_inside_it_and_apart(scenes):
     assert counts == {1, 2, 3, 4, 5, 6}
 
 
-def test_boxes_are_tight_around_what_was_painted(monkeypatch):
+def test_boxes_are_tight_around_what_was_painted():
     """With the same draws but clear ink, all that differs from the background lies in the boxes, and reaches them."""
-    inked, scene = SMALL, replace(SMALL.scene, noise=0.0)
-    plain = replace(inked, scene=replace(scene, opacity=(0.0, 0.0)))
-    one = build_scene_detection(0, replace(inked, scene=scene)).test
+    scene = replace(SMALL.scene, noise=0.0)
+    plain = replace(SMALL, scene=replace(scene, opacity=(0.0, 0.0)))
+    one = build_scene_detection(0, replace(SMALL, scene=scene)).test
     other = build_scene_detection(0, plain).test
     for image, empty, box in zip(one["image"], other["image"], one["box"], strict=True):
         changed = (image.int() - empty.int()).abs().amax(0) > 12
@@ -57,11 +57,15 @@ def test_boxes_are_tight_around_what_was_painted(monkeypatch):
 
 
 def test_splits_share_no_digit_and_no_photograph(monkeypatch):
-    shares = []
-    whole = scene_detection.share_out
-    monkeypatch.setattr(scene_detection, "share_out", lambda *each: shares.append(whole(*each)) or shares[-1])
+    given = []
+    compose = scene_detection._compose
+    monkeypatch.setattr(
+        scene_detection, "_compose", lambda count, share, *rest: given.append(share) or compose(count, share, *rest)
+    )
     build_scene_detection(0, replace(SMALL, scene=replace(SMALL.scene, counts=(1, 1, 1))))
-    assert [set(each.tolist()) for each in shares] == [{0, 1, 2}] * 2  # every glyph and every tile has one owner
+    assert [len(each.glyphs) for each in given] == pytest.approx([1258, 270, 269], abs=12)  # 70, 15 and 15 %
+    tiles = [{each.numpy().tobytes() for each in share.tiles} for share in given]
+    assert sum(map(len, tiles)) == len(set.union(*tiles)) == 2 * 3 * 4
 
 
 def test_it_is_kept_and_a_damaged_file_is_built_anew(tmp_path, monkeypatch):

@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from semanticnn_core.datasets import ImageDataset, load_dataset, scene_digits
-from semanticnn_core.datasets.scene_digits import SceneRecipe, build_scene_digits, cut_tiles, share_out
+from semanticnn_core.datasets.scene_digits import build_scene_digits
+from semanticnn_core.datasets.scenes import SceneRecipe, cut_tiles, share_out
 
 SMALL = SceneRecipe(counts=(200, 50, 50))
 

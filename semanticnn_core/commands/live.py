@@ -1,6 +1,7 @@
 """`semanticnn serve`, `send` and `impair`: edge, device and a bad link between them, as three programs."""
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,21 @@ def address_of(words: str, what: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{what} must be HOST:PORT, such as 127.0.0.1:5683, got {words!r}")
     return host, int(port)
+
+
+async def interrupted() -> None:
+    """Wait until the process is asked to end."""
+    import asyncio
+
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, asked.set)
+    await asked.wait()
+
+
+def counted(counters: Mapping[str, int]) -> str:
+    """Return counters in words."""
+    return ", ".join(f"{value} {name}" for name, value in sorted(counters.items())) or "nothing arrived"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +85,10 @@ class Serve(Framed):
             page = await serve_page(edge, self.host, self.http)
             web = page.sockets[0].getsockname()[1]
             print(f"listening on {self.host}:{port}, page on http://{self.host}:{web}/", flush=True)
-            stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-            for each in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(each, stopped.set)
-            await stopped.wait()
+            await interrupted()
             page.close()
             await edge.stop()
-            print(", ".join(f"{value} {name}" for name, value in sorted(edge.counters.items())) or "nothing arrived")
+            print(counted(edge.counters))
 
         asyncio.run(run())
 
@@ -181,11 +194,8 @@ class ImpairLink(Settings):
         async def run() -> None:
             port = await impair.start(port=self.port)
             print(f"listening on 127.0.0.1:{port}, forwarding to {self.to}", flush=True)
-            stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-            for each in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(each, stopped.set)
-            await stopped.wait()
+            await interrupted()
             await impair.stop()
-            print(", ".join(f"{value} {name}" for name, value in sorted(impair.counters.items())) or "nothing came")
+            print(counted(impair.counters))
 
         asyncio.run(run())

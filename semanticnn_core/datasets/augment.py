@@ -62,11 +62,13 @@ def _moved_boxes(boxes: Any, offset: Tensor, mirrored: Tensor, size: Tensor) -> 
 
     offset: how far the source of a pixel lies to the right and below it, (B, 2). size: width and height.
     """
-    moved = []
-    for box, shift, mirror in zip(boxes, offset, mirrored, strict=True):
-        corners = (box.unflatten(-1, (2, 2)) - shift).clamp(min=0).minimum(size)  # (…, corner, x and y)
-        if mirror:
-            x = size[0] - corners[..., 0].flip(-1)
-            corners = torch.stack([x, corners[..., 1]], -1)
-        moved.append(corners.flatten(-2))
-    return torch.stack(moved) if isinstance(boxes, Tensor) else moved
+    counts = [1] * len(boxes) if isinstance(boxes, Tensor) else [len(each) for each in boxes]
+    owner = torch.arange(len(counts), device=offset.device).repeat_interleave(
+        torch.tensor(counts, device=offset.device)
+    )
+    flat = boxes if isinstance(boxes, Tensor) else torch.cat(list(boxes))
+    corners = (flat.unflatten(-1, (2, 2)) - offset[owner, None]).clamp(min=0).minimum(size)  # (n, corner, x and y)
+    x, y = corners.unbind(-1)
+    x = torch.where(mirrored[owner], size[0] - x.flip(-1), x)
+    moved = torch.stack([x, y], -1).flatten(-2)
+    return moved if isinstance(boxes, Tensor) else list(moved.split(counts))

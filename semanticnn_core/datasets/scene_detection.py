@@ -3,9 +3,7 @@
 Made from what SceneDigits is made from, at 128 px; every digit scan and tile of photograph belongs to one split alone.
 """
 
-import hashlib
-import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +13,17 @@ from torch.nn import functional as F
 
 from semanticnn_core.datasets.base import ImageDataset, Split
 from semanticnn_core.datasets.images import progress
-from semanticnn_core.datasets.scene_digits import (
-    RECIPE,
+from semanticnn_core.datasets.scenes import (
     SceneRecipe,
+    Share,
+    cache_path,
+    cached,
     crop_tiles,
-    cut_tiles,
     draws,
     noisy,
     painted,
     place_glyphs,
-    share_out,
-    sources,
+    shares,
     strokes,
     tight_boxes,
 )
@@ -45,8 +43,8 @@ MARGIN = 36
 class DetectionRecipe:
     """Everything that decides how hard the scenes are: SceneDigits' inks, and what is said here."""
 
-    scene: SceneRecipe = replace(
-        RECIPE, counts=(5_000, 500, 500), photo_tiles=(3, 4), digit_size=(24.0, 56.0), photo_zoom=(0.8, 1.1)
+    scene: SceneRecipe = SceneRecipe(
+        counts=(5_000, 500, 500), photo_tiles=(3, 4), digit_size=(24.0, 56.0), photo_zoom=(0.8, 1.1)
     )
     digits: tuple[int, int] = (1, 6)  # in an image, at most
 
@@ -59,19 +57,14 @@ def build_scene_detection(seed: int = 0, recipe: DetectionRecipe = DETECTION) ->
 
     Returns splits of uint8 images (N, 3, 128, 128), and lists of tight boxes float32 (n, 4) and labels int64 (n,).
     """
-    scene = recipe.scene
-    glyphs, labels, photos = sources()
     generator = torch.Generator().manual_seed(seed)
-    tiles = cut_tiles(photos, scene.photo_tiles)
-    digit_owner = share_out(labels, scene.shares, generator)
-    tile_owner = share_out(torch.arange(len(tiles)) % len(photos), scene.shares, generator)
     splits = []
-    with progress(sum(scene.counts), "building SceneDetection, once") as bar:
-        for split, count in enumerate(scene.counts):
-            mine, backgrounds = torch.nonzero(digit_owner == split).flatten(), tiles[tile_owner == split]
+    owned = shares(recipe.scene, generator)
+    with progress(sum(recipe.scene.counts), "building SceneDetection, once") as bar:
+        for share, count in zip(owned, recipe.scene.counts, strict=True):
             images, boxes, kinds = [], [], []
             for part in torch.arange(count).split(250):
-                image, box, kind = _compose(len(part), glyphs[mine], labels[mine], backgrounds, generator, recipe)
+                image, box, kind = _compose(len(part), share, generator, recipe)
                 images.append(image)
                 boxes += box
                 kinds += kind
@@ -82,37 +75,28 @@ def build_scene_detection(seed: int = 0, recipe: DetectionRecipe = DETECTION) ->
 
 def load_scene_detection(root: Path, seed: int = 0) -> ImageDataset:
     """Load SceneDetection from the cache under `root`, building it (some seconds) when it is not there or damaged."""
-    key = hashlib.sha256(repr((asdict(DETECTION), seed)).encode()).hexdigest()[:8]
-    path = Path(root) / "cache" / f"scene_detection-{key}.npz"
-    if path.exists():
-        try:
-            return _load(path)
-        except Exception as error:  # numpy, zipfile and the missing key of a half-written file each raise their own
-            warnings.warn(f"{path} is damaged ({error}); SceneDetection is built anew", stacklevel=2)
-    dataset = build_scene_detection(seed)
-    try:
-        _save(path, dataset)
-    except OSError as error:  # a read-only or full disk costs the time of building, no more
-        warnings.warn(f"SceneDetection could not be kept in {path} ({error})", stacklevel=2)
-    return dataset
+    path = cache_path(root, "scene_detection", DETECTION, seed)
+    return cached(path, "SceneDetection", lambda: build_scene_detection(seed), _save, _load)
 
 
 def _compose(
-    count: int, glyphs: Tensor, labels: Tensor, tiles: Tensor, generator: torch.Generator, recipe: DetectionRecipe
+    count: int, share: Share, generator: torch.Generator, recipe: DetectionRecipe
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Paint so many scenes; returns images uint8, boxes and labels, in the order in which digits were painted."""
     scene, (fewest, most) = recipe.scene, recipe.digits
-    images = crop_tiles(tiles, draws(count, generator)(0, 1, 5), scene.photo_zoom, SIZE)
+    images = crop_tiles(share.tiles, draws(count, generator)(0, 1, 5), scene.photo_zoom, SIZE)
     images = F.pad(images, (MARGIN,) * 4, mode="replicate")  # patches may reach beyond the edge, digits may not
     numbers = torch.randint(fewest, most + 1, (count,), generator=generator)
     boxes = [torch.empty(0, 4) for _ in range(count)]
     kinds = [torch.empty(0, dtype=torch.int64) for _ in range(count)]
     for digit in range(most):
         rows = torch.nonzero(numbers > digit).flatten()
-        pick = torch.randint(len(glyphs), (len(rows),), generator=generator)
+        pick = torch.randint(len(share.glyphs), (len(rows),), generator=generator)
         uniform = draws(len(rows), generator)
         size, turn = uniform(*scene.digit_size), uniform(-1, 1) * scene.rotation
-        stroke = strokes(place_glyphs(glyphs[pick], size, turn, torch.full((len(rows), 2), 0.5), 2 * MARGIN), scene)
+        stroke = strokes(
+            place_glyphs(share.glyphs[pick], size, turn, torch.full((len(rows), 2), 0.5), 2 * MARGIN), scene
+        )
         box = tight_boxes(stroke[:, 0] > 0.5)
         low, high = -box[:, :2].clamp(max=MARGIN), SIZE - box[:, 2:].clamp(min=MARGIN)  # of the patch's corner
         tries = (
@@ -128,7 +112,9 @@ def _compose(
         where = rows[:, None, None], slice(None), y[:, :, None], x[:, None, :]
         patch = images[where].permute(0, 3, 1, 2)  # advanced indices put the channels last
         images[where] = painted(patch, stroke[free], generator, scene).permute(0, 2, 3, 1)
-        for row, each, kind in zip(rows.tolist(), box[free] + corner.repeat(1, 2), labels[pick[free]], strict=True):
+        for row, each, kind in zip(
+            rows.tolist(), box[free] + corner.repeat(1, 2), share.labels[pick[free]], strict=True
+        ):
             boxes[row] = torch.cat([boxes[row], each[None]])
             kinds[row] = torch.cat([kinds[row], kind[None]])
     return noisy(images[..., MARGIN:-MARGIN, MARGIN:-MARGIN], generator, scene), boxes, kinds

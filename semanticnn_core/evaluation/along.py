@@ -4,10 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from semanticnn_core.channels import BinarySymmetric
-from semanticnn_core.channels.base import Arrival, Payload
 from semanticnn_core.channels.bits import derived_seed
 from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.evaluation.sweep import BATCH
@@ -27,8 +25,7 @@ def along(systems: Iterable[OffloadSystem], split: Split, trace: pd.DataFrame, s
         generator = torch.Generator().manual_seed(derived_seed(seed, "trace", len(trace)))
         for index, batch in turns.batches(BATCH, system.model.device):
             payload = system.send(batch["image"])
-            arrival = _crossed(payload, rates[index], generator)
-            received = system.receive(arrival)
+            received = system.receive(BinarySymmetric(rates[index].to(payload.data.device), generator)(payload))
             right = system.model.task.per_image(moved(received.outputs, "cpu"), moved(batch, "cpu"))
             if right is None:
                 raise ValueError(f"{system.model.task.metric} is no mean over images, so no image has a score")
@@ -37,8 +34,3 @@ def along(systems: Iterable[OffloadSystem], split: Split, trace: pd.DataFrame, s
             columns = {"seconds": now["seconds"].to_numpy(), "ber": now["ber"].to_numpy(), "bytes": sent.cpu().numpy()}
             rows.append(pd.DataFrame({"system": system.name, **columns, "right": right.numpy()}))
     return pd.concat(rows, ignore_index=True)
-
-
-def _crossed(payload: Payload, rates: Tensor, generator: torch.Generator) -> Arrival:
-    """Send each payload over a link of its own rate."""
-    return BinarySymmetric(rates.clamp(1e-9, 0.5).to(payload.data.device), generator)(payload)

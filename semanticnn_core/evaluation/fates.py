@@ -47,9 +47,9 @@ def _matched(overlap: Tensor, least: float, fate: Tensor, free: Tensor, value: i
     for column in range(overlap.shape[1]):
         if not free[column]:
             continue
-        open_ = overlap[:, column] * (fate == FATES.index("missed"))
-        if len(open_) and (best := int(open_.argmax())) is not None and open_[best] >= least:
-            fate[best], free[column] = value, False
+        still = overlap[:, column] * (fate == FATES.index("missed"))
+        if len(still) and still.max() >= least:
+            fate[still.argmax()], free[column] = value, False
 
 
 def false_alarms(found: Targets, targets: Targets) -> float:

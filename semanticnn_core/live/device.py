@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 
+import numpy as np
 from torch import Tensor
 
 from semanticnn_core.live.edge import Address
@@ -15,7 +16,14 @@ from semanticnn_core.systems import SemanticNN
 def send_images(
     system: SemanticNN, framing: Framing, images: Tensor, edge: Address, rate: float = 20.0, patience: float = 2.0
 ) -> Iterator[tuple[int, dict | None]]:
-    """Send images uint8 (N, 3, H, W), `rate` a second; yields the number of each and its answer, as they come.
+    """Encode images uint8 (N, 3, H, W) and send them, as `send_payloads` does."""
+    return send_payloads(system.send(images).data.cpu().numpy(), framing, edge, rate, patience)
+
+
+def send_payloads(
+    payloads: np.ndarray, framing: Framing, edge: Address, rate: float = 20.0, patience: float = 2.0
+) -> Iterator[tuple[int, dict | None]]:
+    """Send payloads uint8 (N, size), `rate` a second; yields the number of each and its answer, as they come.
 
     What is not answered within `patience` seconds of the last image is yielded with None. An answer is a dict with
     answer, probability, ber (as the edge believes) and missing (bytes that did not come). Raises ValueError for a rate
@@ -23,19 +31,18 @@ def send_images(
     """
     if not rate > 0:
         raise ValueError(f"rate must be positive, got {rate}")
-    payload = system.send(images).data.cpu().numpy()
     waiting: dict[int, int] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.connect(edge)
         start = time.monotonic()
-        for number, row in enumerate(payload):
+        for number, row in enumerate(payloads):
             yield from _answers(here, waiting, start + number / rate)
             if (number % 256) in waiting:
                 yield waiting.pop(number % 256), None  # its number is needed again
             waiting[number % 256] = number
             for frame in framing.frames(row.tobytes(), number):
                 _send(here, frame)
-        yield from _answers(here, waiting, time.monotonic() + patience, all_=True)
+        yield from _answers(here, waiting, time.monotonic() + patience, until_answered=True)
     for number in sorted(waiting.values()):
         yield number, None
 
@@ -48,10 +55,10 @@ def _send(here: socket.socket, frame: bytes) -> None:
 
 
 def _answers(
-    here: socket.socket, waiting: dict[int, int], until: float, all_: bool = False
+    here: socket.socket, waiting: dict[int, int], until: float, until_answered: bool = False
 ) -> Iterator[tuple[int, dict]]:
-    """Yield answers until a time; with `all_` no longer than there is something to wait for."""
-    while (left := until - time.monotonic()) > 0 and (waiting or not all_):
+    """Yield answers until a time; with `until_answered` no longer than there is something to wait for."""
+    while (left := until - time.monotonic()) > 0 and (waiting or not until_answered):
         here.settimeout(left)
         try:
             data = here.recv(2048)

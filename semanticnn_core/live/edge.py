@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 import time
 from collections import Counter, OrderedDict, deque
@@ -18,7 +19,7 @@ from semanticnn_core.systems import SemanticNN
 
 Address = tuple[str, int]
 START_BER = 0.01
-"""What is believed of a sender before its headers have told more."""
+"""Bit error rate that is believed of a sender before its headers are counted."""
 MEMORY = 0.05
 """Weight of a new header in the estimate of a sender's bit error rate."""
 SENDERS = 1024
@@ -87,9 +88,7 @@ class Edge(asyncio.DatagramProtocol):
     async def stop(self) -> None:
         """Answer what has arrived whole, and stop."""
         self._close_late(now=float("inf"))
-        while not self.queue.empty():
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await self.queue.join()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -192,9 +191,15 @@ class Edge(asyncio.DatagramProtocol):
             waiting = [await self.queue.get()]
             while len(waiting) < self.batch and not self.queue.empty():
                 waiting.append(self.queue.get_nowait())
-            shares = await loop.run_in_executor(self._worker, self._decoded, waiting)
-            for each, share in zip(waiting, shares, strict=True):
-                self._reply(each, share)
+            try:
+                shares = await loop.run_in_executor(self._worker, self._decoded, waiting)
+                for each, share in zip(waiting, shares, strict=True):
+                    self._reply(each, share)
+            except Exception:  # whatever one batch does, the next is answered
+                logging.exception("a batch could not be decoded")
+                self.counters["dropped"] += len(waiting)
+            for _ in waiting:
+                self.queue.task_done()
 
     @torch.no_grad()
     def _decoded(self, waiting: list[Waiting]) -> np.ndarray:

@@ -29,7 +29,7 @@ MOST = 100
 CANDIDATES = 1000
 """Boxes an image that may enter the suppression: a damaged feature can light up every place."""
 IGNORED = 0.7
-"""Overlap with an object from which a box that is not responsible for it is not told that nothing is there."""
+"""Overlap with an object from which the objectness of a box that is not responsible for it costs nothing."""
 LARGEST = 8.0
 """Largest log of a box's size over its anchor's: exp overflows on damaged features."""
 
@@ -99,9 +99,9 @@ class Detection:
         raw, batch = places.raw, len(places.raw)
         wanted = torch.zeros(raw.shape[:2], device=raw.device)
         wanted[image, place] = 1.0
-        told = (wanted > 0) | ~self._ignored(places, targets)
-        nothing = F.binary_cross_entropy_with_logits(raw[..., 4], wanted, reduction="none")
-        loss = (nothing * told).sum()
+        counted = (wanted > 0) | ~self._ignored(places, targets)
+        objectness = F.binary_cross_entropy_with_logits(raw[..., 4], wanted, reduction="none")
+        loss = (objectness * counted).sum()
         if len(image):
             kind = torch.zeros(batch, raw.shape[1], self.classes, device=raw.device)
             kind[image, place, label] = 1.0  # objects of several classes may share a box
@@ -141,8 +141,8 @@ class Detection:
             side = round(self.image_size / stride)
             offsets += [(first + number, len(group), side, stride) for number in range(len(group))]
             first += side * side * len(group)
-        start, count, side, stride = torch.tensor(offsets, device=device)[best].unbind(1) if len(best) else [best] * 4
-        column, row = (center / stride[:, None]).floor().long().unbind(1) if len(best) else (best, best)
+        start, count, side, stride = torch.tensor(offsets, device=device)[best].unbind(1)
+        column, row = (center / stride[:, None]).floor().long().unbind(1)
         return image, (start + (row * side + column) * count).long(), box, label
 
     @torch.no_grad()

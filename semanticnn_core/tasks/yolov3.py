@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from semanticnn_core.tasks.detection import Anchors, Detection
-
-MODELS = ("yolov3", "yolov3_tiny", "yolov3_small")
+from semanticnn_core.tasks.split import PixelNormalize
 
 
 @dataclass(frozen=True)
@@ -164,12 +163,10 @@ class TinyYOLOv3(nn.Module):
 
 
 def parts(name: str, classes: int, image_size: int, width: float | None) -> tuple[nn.Module, nn.Module, Detection]:
-    """Return device part, edge part and task of a network by name, for square images of a multiple of 32 pixels.
+    """Return device part, edge part and task of a network of `SHAPES`, for square images of a multiple of 32 pixels.
 
     width: channels in shares of the original's; the network's own when left out.
     """
-    if name not in MODELS:
-        raise ValueError(f"unknown detector {name!r}; known: {', '.join(MODELS)}")
     if image_size % 32 or image_size < 64:
         raise ValueError(f"image_size must be a multiple of 32, at least 64, for {name}, got {image_size}")
     shape = SHAPES[name]
@@ -186,8 +183,6 @@ def parts(name: str, classes: int, image_size: int, width: float | None) -> tupl
     if name == "yolov3":
         device = nn.Sequential(Pixels(), Unit(3, first, 3), Unit(first, second, 3, 2))
     else:
-        from semanticnn_core.tasks.split import PixelNormalize
-
         stem = nn.Conv2d(3, second, 3, 2, 1, bias=False), nn.BatchNorm2d(second), nn.ReLU6()
         device = nn.Sequential(PixelNormalize(), *stem)
     return device, YOLOv3(classes, shape.blocks, width), task

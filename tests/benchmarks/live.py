@@ -18,7 +18,7 @@ import tyro
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import DEFAULT_CHECKPOINT
-from semanticnn_core.live.device import send_images
+from semanticnn_core.live.device import send_images, send_payloads
 from semanticnn_core.live.session import Session
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 
@@ -51,19 +51,11 @@ class Live:
     def load(self, session: Session, system: SemanticNN, images: torch.Tensor) -> None:
         """Send from all devices at once; say how fast and how soon answers came, and how the memory grew."""
         count = int(self.rate * self.seconds)
-        mine = images[torch.arange(count) % len(images)]
-        ready = system.send(images)
-
-        class Ready:
-            """The device's work done beforehand: the edge is measured."""
-
-            def send(self, batch: torch.Tensor) -> object:
-                return type(ready)(ready.data[torch.arange(count) % len(images)])
-
+        payloads = system.send(images).data.numpy()[np.arange(count) % len(images)]  # beforehand: the edge is measured
         answered: list[int] = []
 
         def device() -> None:
-            sent = send_images(Ready(), session.framing, mine, session.address, self.rate, 5.0)
+            sent = send_payloads(payloads, session.framing, session.address, self.rate, 5.0)
             answered.append(sum(answer is not None for _, answer in sent))
 
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
