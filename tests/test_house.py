@@ -8,8 +8,8 @@ import semanticnn_core
 
 PACKAGE = Path(semanticnn_core.__file__).parent
 ORDER = (
-    "config files draws channels codec datasets tasks explain training systems evaluation stm32 live studies viz "
-    "panels runner commands cli __main__"
+    "settings config files draws channels codec datasets tasks explain training systems evaluation stm32 live studies "
+    "viz panels runner commands cli __main__"
 ).split()
 """A room imports only rooms before it."""
 NEVER = {("stm32", "evaluation"), ("live", "evaluation")}

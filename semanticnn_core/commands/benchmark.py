@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semanticnn_core.commands.shared import this_command
-from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT
+from semanticnn_core.settings import Settings, setting
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from semanticnn_core.commands.encode import SentBySystem
-from semanticnn_core.config import percent, setting
+from semanticnn_core.config import percent
+from semanticnn_core.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT
+from semanticnn_core.settings import Settings, setting
 
 if TYPE_CHECKING:
     from semanticnn_core.codec import SemanticCodec

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from semanticnn_core.config import DEFAULT_CHECKPOINT, Settings, Slice, Window, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT, Slice, Window
+from semanticnn_core.settings import Settings, setting
 
 if TYPE_CHECKING:
     from semanticnn_core.systems import SemanticNN

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semanticnn_core.commands.shared import this_command
-from semanticnn_core.config import (
-    BER_GRID,
-    DEFAULT_CHECKPOINT,
-    POSITIVE,
-    UNCOMPRESSED,
-    Settings,
-    Slice,
-    Window,
-    setting,
-)
+from semanticnn_core.config import BER_GRID, DEFAULT_CHECKPOINT, UNCOMPRESSED, Slice, Window
+from semanticnn_core.settings import POSITIVE, Settings, setting
 
 
 @dataclass(frozen=True)

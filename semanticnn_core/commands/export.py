@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from semanticnn_core.config import DEFAULT_CHECKPOINT, POSITIVE, Settings, Slice, setting
+from semanticnn_core.config import DEFAULT_CHECKPOINT, Slice
+from semanticnn_core.settings import POSITIVE, Settings, setting
 from semanticnn_core.stm32.build import Core
 
 VECTORS = 4

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from semanticnn_core.commands.encode import SentBySystem, in_integers
-from semanticnn_core.config import Settings, setting
+from semanticnn_core.settings import Settings, setting
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

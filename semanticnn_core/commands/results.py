@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from semanticnn_core.config import Settings
+from semanticnn_core.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from semanticnn_core.config import Settings, setting
+from semanticnn_core.settings import Settings, setting
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,16 +10,14 @@ from semanticnn_core.commands.shared import checkpoint_folder, state_folder, sur
 from semanticnn_core.config import (
     BER_GRID,
     DEFAULT_CHECKPOINT,
-    POSITIVE,
     STAGE2_RATE,
     WHOLE,
     CodecConfig,
     CodecTrainConfig,
-    Settings,
     Slice,
     Stage,
-    setting,
 )
+from semanticnn_core.settings import POSITIVE, Settings, setting
 
 if TYPE_CHECKING:
     import pandas as pd

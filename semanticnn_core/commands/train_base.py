@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from semanticnn_core.commands.shared import checkpoint_folder, state_folder, surveyed, this_command
-from semanticnn_core.config import BaseTrainConfig, Settings, setting
+from semanticnn_core.config import BaseTrainConfig
+from semanticnn_core.settings import Settings, setting
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.sweep import Sweep
 from semanticnn_core.commands.train import Train
 from semanticnn_core.commands.train_base import TrainBase
-from semanticnn_core.config import unchecked
 from semanticnn_core.files import expanded
+from semanticnn_core.settings import unchecked
 
 COMMANDS = {
     "run": Run,

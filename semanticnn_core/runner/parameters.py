@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from nbformat import NotebookNode
 
-from semanticnn_core.config import Settings, setting
 from semanticnn_core.files import expanded, located
+from semanticnn_core.settings import Settings, setting
 
 EMBEDDED = ("scene_digits", "cifar100")
 """Data sets that are no files of the user."""

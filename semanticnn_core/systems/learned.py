@@ -10,9 +10,10 @@ from semanticnn_core.channels.base import Arrival, BitChannel, Payload
 from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec.networks import Encoder, ResidualDecoder
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
-from semanticnn_core.config import POSITIVE, CodecConfig, Settings, Stage, setting
+from semanticnn_core.config import CodecConfig, Stage
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset
+from semanticnn_core.settings import POSITIVE, Settings, setting
 from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.base import Outputs
 from semanticnn_core.tasks.split import SplitModel, evaluating
