@@ -1,25 +1,33 @@
-"""How many images an edge answers, how soon, and what a million strange datagrams do to it.
+"""How many images the edge answers, how soon, and what strange datagrams do to it.
 
     .venv/bin/python tests/benchmarks/live.py --seconds 300 --strange 1000000
 
-Edge, link and devices run in this process, over this machine's own sockets. Needs a machine with nothing else to do;
-asserts that nothing was lost track of.
+The edge is `semanticnn serve` in a process of its own; link and devices run in this one, all on this machine. Needs a
+machine with nothing else to do; asserts that no datagram was lost track of.
 """
 
-import resource
+import asyncio
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import DEFAULT_CHECKPOINT
-from semanticnn_core.live.device import send_images, send_payloads
-from semanticnn_core.live.session import Session
+from semanticnn_core.live.device import send_payloads
+from semanticnn_core.live.frames import Framing
+from semanticnn_core.live.impair import Impair
+from semanticnn_core.live.session import framing_of
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 
 
@@ -31,7 +39,7 @@ class Live:
     """Whose network and codec."""
     devices: int = 8
     """Devices that send side by side."""
-    rate: float = 28.0
+    rate: float = 25.5
     """Images a second of each."""
     seconds: float = 30.0
     """How long."""
@@ -43,45 +51,45 @@ class Live:
     def __call__(self) -> None:
         published, data = open_checkpoint(self.checkpoint)
         system = SemanticNN(published.model.folded(), published.codec)
-        images = data.test["image"][:500]
-        with Session(system, data.classes, BitErrors(self.ber)) as session:
-            self.load(session, system, images)
-            self.fuzz(session, system, images[:20])
+        payloads, framing = system.send(data.test["image"][:500]).data.numpy(), framing_of(system)
+        with served(self.checkpoint) as edge:
+            self.load(edge, payloads, framing)
+            self.fuzz(edge, payloads[:40], framing)
 
-    def load(self, session: Session, system: SemanticNN, images: torch.Tensor) -> None:
+    def load(self, edge: "Served", payloads: np.ndarray, framing: Framing) -> None:
         """Send from all devices at once; say how fast and how soon answers came, and how the memory grew."""
-        count = int(self.rate * self.seconds)
-        payloads = system.send(images).data.numpy()[np.arange(count) % len(images)]  # beforehand: the edge is measured
-        answered: list[int] = []
+        count, answered = int(self.rate * self.seconds), []
+        mine = payloads[np.arange(count) % len(payloads)]
+        link, loop = Impair(BitErrors(self.ber), edge.address), asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        port = asyncio.run_coroutine_threadsafe(link.start(), loop).result()
 
-        def device() -> None:
-            sent = send_payloads(payloads, session.framing, session.address, self.rate, 5.0)
+        def device(number: int) -> None:
+            time.sleep(number / self.devices / self.rate)  # devices do not send in step
+            sent = send_payloads(mine, framing, ("127.0.0.1", port), self.rate, 5.0)
             answered.append(sum(answer is not None for _, answer in sent))
 
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-        threads = [threading.Thread(target=device) for _ in range(self.devices)]
+        before, start = edge.megabytes(), time.monotonic()
+        threads = [threading.Thread(target=device, args=(each,)) for each in range(self.devices)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        took = time.monotonic() - start
-        p50, p95 = np.quantile(np.array(session.edge.seconds), (0.5, 0.95)) * 1e3
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        total = self.devices * count
-        print(f"{sum(answered)} of {total} answered in {took:.1f} s: {sum(answered) / took:.0f} images/s")
-        print(f"at the edge: half within {p50:.0f} ms, 95 % within {p95:.0f} ms; memory grew by {grown:.0f} MB")
-        print(dict(session.edge.counters), dict(session.impair.counters))
+        took, found = time.monotonic() - start, edge.metrics()
+        print(f"{sum(answered)} of {self.devices * count} answered, {sum(answered) / took:.0f} images/s")
+        print(
+            f"half within {1e3 * found['seconds', '0.5']:.0f} ms, 95 % within {1e3 * found['seconds', '0.95']:.0f} ms"
+        )
+        print(f"memory of the edge: {before:.0f} MB before, {edge.megabytes():.0f} MB after")
 
-    def fuzz(self, session: Session, system: SemanticNN, images: torch.Tensor) -> None:
+    def fuzz(self, edge: "Served", payloads: np.ndarray, framing: Framing) -> None:
         """Send what no device sends, with valid traffic beside it."""
-        generator, edge = np.random.default_rng(0), session.edge
-        address = ("127.0.0.1", edge.transport.get_extra_info("sockname")[1])
-        good = session.framing.frames(system.send(images[:1]).data[0].numpy().tobytes(), 77)
-        answers: dict = {}
+        generator, answers = np.random.default_rng(0), []
+        good = framing.frames(payloads[0].tobytes(), 77)
+        slow = self.strange / 2500 / len(payloads)  # seconds between valid images, so that they last as long
 
         def device() -> None:
-            sent = send_images(system, session.framing, images, session.address, 5.0, 5.0)
-            answers.update({number: answer for number, answer in sent})
+            answers.extend(send_payloads(payloads, framing, edge.address, 1 / max(slow, 0.05), 5.0))
 
         valid = threading.Thread(target=device)
         valid.start()
@@ -96,18 +104,49 @@ class Live:
                     frame = frame[: int(generator.integers(0, len(frame) + 1))]
                 else:
                     frame[int(generator.integers(len(frame)))] ^= int(generator.integers(1, 256))
-                stranger.sendto(bytes(frame), address)
+                stranger.sendto(bytes(frame), edge.address)
                 if number % 50 == 0:
-                    time.sleep(0.02)  # slower than the edge reads, so that the system drops none
+                    time.sleep(0.015)  # slower than the edge reads, so that the system drops none
         valid.join()
         time.sleep(1)
-        counted = edge.counters
+        found = {name: value for (name, _), value in edge.metrics().items()}
         parts = ("header", "foreign", "length", "repeated", "received")
-        assert counted["datagrams"] == sum(counted[name] for name in parts)
-        print(f"{self.strange} strange datagrams in {time.monotonic() - start:.0f} s: {dict(counted)}")
-        print(
-            f"valid images beside them: {sum(each is not None for each in answers.values())} of {len(answers)} answered"
-        )
+        assert found["datagrams_total"] == sum(found[f"{name}_total"] for name in parts), found
+        print(f"{self.strange} strange datagrams in {time.monotonic() - start:.0f} s; memory {edge.megabytes():.0f} MB")
+        print(f"valid images beside them: {sum(each is not None for _, each in answers)} of {len(payloads)} answered")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running edge."""
+
+    process: subprocess.Popen
+    address: tuple[str, int]
+    page: str
+
+    def metrics(self) -> dict[tuple[str, str], float]:
+        """Return the edge's numbers by name and quantile."""
+        text = urllib.request.urlopen(f"{self.page}metrics").read().decode()
+        found = re.findall(r'^semanticnn_(\w+)(?:{quantile="([\d.]+)"})? (\S+)$', text, re.MULTILINE)
+        return {(name, quantile): float(value) for name, quantile, value in found}
+
+    def megabytes(self) -> float:
+        """Return the memory that the edge holds."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+
+@contextmanager
+def served(checkpoint: str) -> Iterator[Served]:
+    """Run `semanticnn serve` and say at its end what it counted."""
+    words = [sys.executable, "-m", "semanticnn_core", "serve", "--checkpoint", checkpoint, "--port", "0", "--http", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    said = process.stdout.readline()
+    try:
+        yield Served(process, ("127.0.0.1", int(re.search(r":(\d+),", said)[1])), re.search(r"http\S+", said)[0])
+    finally:
+        process.terminate()
+        print("edge:", process.communicate()[0].strip())
 
 
 if __name__ == "__main__":
