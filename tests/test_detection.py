@@ -183,6 +183,22 @@ def test_boxes_move_with_the_pixels():
     assert box[0].tolist() == [[12, 10, 18, 20]]
 
 
+def test_boxes_move_alike_however_they_are_kept():
+    """As many in each image makes a tensor of them, as `collate` gives them; other numbers a list."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    corners = torch.rand(3, 5, 2, generator=generator) * 16
+    stacked = torch.cat([corners, corners + 10], 2)
+    config = BaseTrainConfig(shift=6, flip=True, jitter=0.0)
+    one, several = (augment({"image": image, "box": box}, config, Draws(4))["box"] for box in (stacked, list(stacked)))
+    assert one.shape == stacked.shape and torch.equal(one, torch.stack(several))
+    ragged = [stacked[0], stacked[1, :2], stacked[2, :0]]
+    moved = augment({"image": image, "box": ragged}, config, Draws(4))["box"]
+    assert all(torch.equal(each, whole[: len(each)]) for each, whole in zip(moved, one, strict=True))
+    single = augment({"image": image, "box": stacked[:, 0]}, config, Draws(4))["box"]
+    assert torch.equal(single, one[:, 0])
+
+
 def test_a_single_box_a_picture_moves_too_and_is_cut_at_the_border():
     image = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     moved = augment({"image": image, "box": torch.tensor([[0.0, 0.0, 32.0, 4.0]] * 4)}, BaseTrainConfig(), Draws(0))

@@ -60,15 +60,14 @@ def augment(batch: Batch, config: TrainConfig, draws: Draws) -> Batch:
 def _moved_boxes(boxes: Any, offset: Tensor, mirrored: Tensor, size: Tensor) -> Any:
     """Return the boxes of each image, (4,) or (n, 4), where its pixels went, cut at the image's border.
 
-    offset: how far the source of a pixel lies to the right and below it, (B, 2). size: width and height.
+    boxes: a list, or a tensor where all images have as many. offset: how far the source of a pixel lies to the right
+    and below it, (B, 2). size: width and height.
     """
-    counts = [1] * len(boxes) if isinstance(boxes, Tensor) else [len(each) for each in boxes]
-    owner = torch.arange(len(counts), device=offset.device).repeat_interleave(
-        torch.tensor(counts, device=offset.device)
-    )
-    flat = boxes if isinstance(boxes, Tensor) else torch.cat(list(boxes))
-    corners = (flat.unflatten(-1, (2, 2)) - offset[owner, None]).clamp(min=0).minimum(size)  # (n, corner, x and y)
+    counts = [each.numel() // 4 for each in boxes]
+    owner = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(offset.device)
+    corners = torch.cat([each.reshape(-1, 2, 2) for each in boxes])  # (all boxes, corner, x and y)
+    corners = (corners - offset[owner, None]).clamp(min=0).minimum(size)
     x, y = corners.unbind(-1)
     x = torch.where(mirrored[owner], size[0] - x.flip(-1), x)
     moved = torch.stack([x, y], -1).flatten(-2)
-    return moved if isinstance(boxes, Tensor) else list(moved.split(counts))
+    return moved.view_as(boxes) if isinstance(boxes, Tensor) else list(moved.split(counts))
