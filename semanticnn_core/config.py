@@ -155,6 +155,10 @@ class CodecTrainConfig(TrainConfig):
 
     ber: tuple[float, float] = setting((1e-4, 5e-2), POSITIVE, 0.5)
     """Bit error rates met in training, drawn log-uniformly for each sample."""
+    mistaken: float = setting(1.0, 1, 100)
+    """Largest factor by which the rate that the receiver believes in is off, either way, drawn log-uniformly."""
+    lost: float = setting(0.0, 0, 0.95)
+    """Largest share of a payload's bytes that is lost: half of the samples lose none, the others evenly up to it."""
     slice_ratio: tuple[float, float] = setting((1.0, 1.0), 1e-6, 1)
     """Smallest and largest slice ratio met in training."""
     sliced: float = setting(0.5, 0, 1)

@@ -8,18 +8,8 @@ from scipy.optimize import brentq
 from scipy.special import i0e
 
 from semanticnn_core.channels import Payload
-from semanticnn_core.channels.radio import (
-    BITS_PER_SYMBOL,
-    DUTY_CYCLE,
-    LoRa,
-    WiFi,
-    energy,
-    lora_ber,
-    lora_time_on_air,
-    lorawan_time_on_air,
-    qam_ber,
-    rayleigh_bpsk_ber,
-)
+from semanticnn_core.channels.lorawan import LORAWAN_OVERHEAD, REGIONS, energy, lora_time_on_air, lorawan_time_on_air
+from semanticnn_core.channels.radio import BITS_PER_SYMBOL, LoRa, WiFi, lora_ber, qam_ber, rayleigh_bpsk_ber
 
 
 def exact_lora_ber(snr: float, factor: int) -> float:
@@ -56,7 +46,7 @@ def test_time_on_air_is_semtech_s():
     assert lora_time_on_air(235, 7) == pytest.approx(0.3689, abs=5e-5)
     assert lorawan_time_on_air(384, 5) == pytest.approx(0.651, abs=1e-3)
     assert lorawan_time_on_air(384, 0) == pytest.approx(21.5, abs=0.1)  # at one per cent an image in 36 minutes
-    assert lorawan_time_on_air(384, 0) / DUTY_CYCLE / 60 == pytest.approx(36, abs=0.5)
+    assert lorawan_time_on_air(384, 0) / REGIONS["EU868"].duty_cycle / 60 == pytest.approx(36, abs=0.5)
     assert energy(0.615, 0.029) == pytest.approx(0.059, abs=1e-3)
 
 
@@ -107,5 +97,16 @@ def test_what_is_no_link_is_refused():
         WiFi(0, "FM")
     with pytest.raises(ValueError, match="0 to 255 bytes"):
         lora_time_on_air(256, 7)
-    with pytest.raises(ValueError, match="data_rate must be 0 to 5"):
+    with pytest.raises(ValueError, match="data_rate must be 0 to 5 in EU868, got 6"):
         lorawan_time_on_air(10, 6)
+    with pytest.raises(ValueError, match="data_rate must be 2 to 5 in AS923, got 1"):
+        lorawan_time_on_air(10, 1, "AS923")
+    with pytest.raises(ValueError, match="one of EU868, US915, AS923, got 'Mars'"):
+        lorawan_time_on_air(10, 1, "Mars")
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_largest_frame_of_each_data_rate_is_allowed(region):
+    rules = REGIONS[region]
+    for rate in rules.rates.values():
+        assert lora_time_on_air(rate.bytes + LORAWAN_OVERHEAD, rate.spreading_factor) <= rules.dwell

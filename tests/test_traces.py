@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from semanticnn_core.channels import BitErrors
-from semanticnn_core.channels.radio import lora_ber, lorawan_time_on_air, qam_ber
+from semanticnn_core.channels.lorawan import lorawan_time_on_air
+from semanticnn_core.channels.radio import lora_ber, qam_ber
 from semanticnn_core.channels.traces import DAY, lora_day, read_trace, wifi_walk
 from semanticnn_core.evaluation.airtime import airtime_table
 from semanticnn_core.evaluation.along import along
@@ -91,7 +92,7 @@ def test_the_cost_table_is_the_formula():
     assert table.loc["code", "SF12: seconds"] == f"{seconds:,.1f}" == "21.5"
     assert table.loc["code", "SF12: images a day"] == f"{864 / seconds:,.0f}"
     assert table.loc["code", "SF12: joules"] == f"{seconds * 0.044 * 3.3:,.2f}"
-    with pytest.raises(ValueError, match="0 to 5, got 7"):
+    with pytest.raises(ValueError, match="0 to 5 in EU868, got 7"):
         airtime_table({"code": 384}, (7,))
 
 

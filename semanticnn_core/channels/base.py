@@ -88,11 +88,26 @@ class Channel(Protocol):
 class BitChannel(Protocol):
     """A channel that training can use: it says which bits arrive wrong, with the same statistics."""
 
-    ber: float | Tensor
+    @property
+    def ber(self) -> float | Tensor:
+        """The rate that the receiver believes in."""
+        ...
 
     def wrong_bits(self, count: int, bits: int, device: torch.device) -> Tensor:
         """Return which of so many bits of each of `count` payloads arrive wrong, bool (count, bits)."""
         ...
+
+
+@dataclass(frozen=True)
+class Mistaken:
+    """A channel, for training, of whose rate the receiver has another idea: `ber`, one a sample (B,)."""
+
+    channel: BitChannel
+    ber: Tensor
+
+    def wrong_bits(self, count: int, bits: int, device: torch.device) -> Tensor:
+        """Return which bits arrive wrong, as the channel itself has them."""
+        return self.channel.wrong_bits(count, bits, device)
 
 
 class Link(Protocol):

@@ -52,11 +52,17 @@ class SemanticCodec(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self, features: Tensor, channel: BitChannel, slice: Slice = WHOLE, corner: Tensor | None = None
+        self,
+        features: Tensor,
+        channel: BitChannel,
+        slice: Slice = WHOLE,
+        corner: Tensor | None = None,
+        present: Tensor | None = None,
     ) -> Transmission:
         """Send features (B, C, H, W) through the channel, differentiably.
 
         corner: where each sample's window lies, (1, 2) or (B, 2); in the middle when left out. It arrives unharmed.
+        present: which bytes of each payload arrive, bool (B, n), the window's number left out; None means all.
         """
         windows = self.windows(features.shape[1:], slice)
         latent = self.encoder(features)
@@ -65,7 +71,10 @@ class SemanticCodec(nn.Module):
         parity = self._parity(bits)
         flips = channel.wrong_bits(len(pixels), bits + (8 * parity.parity_bytes if parity else 0), pixels.device)
         odds = _log_odds(channel.ber, pixels).reshape(-1, 1)
-        llr = _believed(torch.where(flips, -odds, odds), bits, parity)  # of zeros: what is sent changes nothing
+        heard = torch.where(flips, -odds, odds)  # of zeros: what is sent changes nothing
+        if present is not None:
+            heard = heard * _bits_apart(present.repeat_interleave(8, 1), bits)
+        llr = _believed(heard, bits, parity)
         wrong = torch.sigmoid(-llr)
         received, spread, index, occupancy = self.quantizer(pixels, wrong.view(*pixels.shape, self.quantizer.bits))
         latent, spread = (windows.pad(_channels_first(each), corner) for each in (received, spread))
@@ -131,7 +140,7 @@ class SemanticCodec(nn.Module):
         """Return what is believed of the symbols' bits behind a head of so many bytes, (B, bits)."""
         data, parity = arrival.payload.data[:, head:], self._parity(bits)
         ones, known = unpack(data, 1, 8 * data.shape[1]).bool(), came[:, head:].repeat_interleave(8, 1)
-        ones, known = (torch.cat([each[:, :bits], each[:, 8 * payload_bytes(bits, 1) :]], 1) for each in (ones, known))
+        ones, known = _bits_apart(ones, bits), _bits_apart(known, bits)
         ber = arrival.estimated_ber
         if arrival.ber is None and parity is not None:
             ones_known = _filled(ones, bits, parity), _filled(known, bits, parity, True)
@@ -211,6 +220,11 @@ class SemanticCodec(nn.Module):
 def _pixels_last(latent: Tensor) -> Tensor:
     """Return (B, h, w, K), the order in which symbols leave the device, of a latent (B, K, h, w)."""
     return latent.permute(0, 2, 3, 1).contiguous()
+
+
+def _bits_apart(values: Tensor, bits: int) -> Tensor:
+    """Drop, of a payload's bits (B, 8n), those that only fill the last byte of so many bits of symbols."""
+    return torch.cat([values[:, :bits], values[:, 8 * payload_bytes(bits, 1) :]], 1)
 
 
 def _log_odds(ber: float | Tensor, like: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class Train(Settings):
         facts = {"data": surveyed(data)}
         if is_main_process():
             print(self._costs(base, config), file=sys.stderr, flush=True)
-        codec = self._trained(base, source and source.system(self.system), config, data, out, facts)
+        codec = self._trained(base, source and source.system(self._begun(source)), config, data, out, facts)
         if is_main_process():
             self._publish(base, source, data, codec, out)
 
@@ -100,10 +100,16 @@ class Train(Settings):
 
         return load_checkpoint(self.encoder, self.data_root) if self.encoder else base if self.finetune else None
 
+    def _begun(self, source: "Checkpoint") -> str:
+        """Return which of a checkpoint's codecs the training starts from: the one of this name, or the usual one."""
+        from semanticnn_core.systems.checkpoints import SEMANTICNN
+
+        return self.system if self.system in source.systems else SEMANTICNN
+
     def _config(self, base: "Checkpoint", source: "Checkpoint | None") -> CodecConfig:
         """Return the settings of the codec, fitted to the network's feature."""
         model = base.model
-        own = source.system(self.system).config if source else self.codec
+        own = source.system(self._begun(source)).config if source else self.codec
         if self.encoder:
             new = {name: getattr(self.codec, name) for name in ("decoder", "decoder_widths", "dequantizer", "parity")}
             own = replace(own, **new)
@@ -181,7 +187,7 @@ class Train(Settings):
         check_exportable(codec.half_rounded())
         fit_importance(codec, base.model, data.train)
         table = self._measured(base, data, codec)
-        known = source.about.get("systems", {}).get(self.system, {}) if source else {}
+        known = source.about.get("systems", {}).get(self._begun(source), {}) if source else {}
         training, (first, second) = dict(known.get("training", {})), self.stages
         if self.finetune:
             training["finetune"] = [*training.get("finetune", []), second.to_dict()]

@@ -7,8 +7,9 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from semanticnn_core.channels import BitErrors
+from semanticnn_core.channels.lorawan import lorawan_time_on_air
 from semanticnn_core.channels.packets import Interleaved, Packets
-from semanticnn_core.channels.radio import SPREADING_FACTORS, lora_ber, lorawan_time_on_air
+from semanticnn_core.channels.radio import SPREADING_FACTORS, lora_ber
 from semanticnn_core.config import percent
 from semanticnn_core.panels.canvas import canvases, colored, pixels
 from semanticnn_core.panels.page import in_pairs, in_rows, slider_look

@@ -1,16 +1,19 @@
 """Feature-augmentation learning: first a denoising autoencoder, then the task (section 3.2)."""
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from semanticnn_core.channels.base import BitChannel, Mistaken
 from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig, Slice
 from semanticnn_core.datasets.augment import augment
 from semanticnn_core.datasets.base import ImageDataset, Split
+from semanticnn_core.draws import Draws
 from semanticnn_core.explain.attribution import Explained, midpoint_attribution
 from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
@@ -140,26 +143,53 @@ def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module 
 
 def _conditions(
     codec: nn.Module, feature: Tensor, config: CodecTrainConfig, progress: Progress
-) -> tuple[BinarySymmetric, Slice, Tensor | None]:
-    """Draw what a batch meets: a channel, a slice, and where the windows lie.
+) -> tuple[BitChannel, Slice, Tensor | None, Tensor | None]:
+    """Draw what a batch meets: a channel, a slice, where the windows lie, and which bytes arrive."""
+    draws, inner = progress.draws, _inner(codec)
+    channel = _channel(len(feature), config, draws)
+    slice, corner = _slice(inner, feature, config, draws)
+    size = inner.payload_bytes(feature.shape[1:], slice) - inner.windows(feature.shape[1:], slice).head_bytes
+    return channel, slice, corner, _present(len(feature), size, config.lost, draws, feature.device)
+
+
+def _channel(count: int, config: CodecTrainConfig, draws: Draws) -> BitChannel:
+    """Draw a rate for each sample, and what the receiver believes of it."""
+    rate = random_ber(*config.ber, count, draws)
+    channel = BinarySymmetric(rate, draws)
+    if config.mistaken == 1:
+        return channel
+    factor = torch.exp((2 * draws.uniform(count) - 1) * math.log(config.mistaken))
+    return Mistaken(channel, (rate * factor).clamp_max(0.5))
+
+
+def _slice(
+    codec: SemanticCodec, feature: Tensor, config: CodecTrainConfig, draws: Draws
+) -> tuple[Slice, Tensor | None]:
+    """Draw a slice and, where they may lie anywhere, the corner of each sample's window.
 
     A share of the batches, `sliced`, have windows whose sides are drawn evenly; the others' are the largest.
     """
-    draws, count = progress.draws, len(feature)
-    channel = BinarySymmetric(random_ber(*config.ber, count, draws), draws)
-    low, ratio = config.slice_ratio
-    windows = _inner(codec).windows(feature.shape[1:], Slice(ratio))
+    count, (low, ratio) = len(feature), config.slice_ratio
+    windows = codec.windows(feature.shape[1:], Slice(ratio))
     if low < ratio:
         coin, chance = draws.shared(2).tolist()
         longest = max(windows.height, windows.width)
         sides = range(sliced_length(longest, low), sliced_length(longest, ratio) + 1)
         ratio = (sides[int(chance * len(sides))] / longest) ** 2 if coin < config.sliced else ratio
     if config.window == "center":
-        return channel, Slice(ratio), None
+        return Slice(ratio), None
     windows = replace(windows, slice=Slice(ratio))
     number, coin = (draws.uniform(count).cpu() for _ in range(2))
     anywhere = windows.everywhere[(number * len(windows.everywhere)).long()]
-    return channel, windows.slice, torch.where(coin[:, None] < 0.5, windows.center, anywhere)
+    return windows.slice, torch.where(coin[:, None] < 0.5, windows.center, anywhere)
+
+
+def _present(count: int, size: int, lost: float, draws: Draws, device: torch.device) -> Tensor | None:
+    """Draw which bytes of each payload arrive, bool (count, size): spread losses, as an interleaver leaves them."""
+    if not lost:
+        return None
+    share = lost * (2 * draws.uniform(count, 1) - 1)
+    return (draws.uniform(count, size) >= share).to(device)
 
 
 def _validation(split: Split, device: torch.device):
