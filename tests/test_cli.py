@@ -248,11 +248,13 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     own = third.about["systems"]["semanticnn"]
     assert own["commands"] == [f"semanticnn {command}", f"semanticnn {finer}"]
     assert own["training"]["stage1"]["epochs"] == len(own["training"]["finetune"]) == 1
-    other = f"train --checkpoint made --encoder finer --limit 12 {ONE_EPOCH} --codec.decoder-widths 6 6 --out newer"
+    other = f"train --checkpoint made --encoder finer --limit 12 {ONE_EPOCH} --codec.decoder-widths 6 6"
+    other = f"{other} --system tolerant --stage2.lost 0.5 --out newer"
     semanticnn(other, monkeypatch)
     newer = load_checkpoint("newer")
-    assert newer.codec.config == dataclasses.replace(third.codec.config, decoder_widths=(6, 6))
-    assert newer.about["systems"]["semanticnn"]["commands"] == [*own["commands"], f"semanticnn {other}"]
+    assert newer.system("tolerant").config == dataclasses.replace(third.codec.config, decoder_widths=(6, 6))
+    assert newer.about["systems"]["tolerant"]["training"]["stage2"]["lost"] == 0.5
+    assert newer.about["systems"]["tolerant"]["commands"] == [*own["commands"], f"semanticnn {other}"]
     capsys.readouterr()
     assert "leave out either finetune or encoder" in mistake(f"{other} --finetune", capsys)
     moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]

@@ -107,8 +107,9 @@ def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ra
     seed=st.integers(0, 1000),
     parity=st.sampled_from([0.0, 0.3, 0.6]),
     decoder=st.sampled_from(["residual", "transposed"]),
+    lost=st.sampled_from([0.0, 0.4]),
 )
-def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, size, seed, parity, decoder):
+def test_the_same_damage_gives_the_same_feature_on_both_ways(centers, ber, ratio, size, seed, parity, decoder, lost):
     codec = tiny(seed, centers=centers, code_order="gray", parity=parity, decoder=decoder)
     x, slice = features(3, *size), Slice(ratio)
     symbols = math.prod(code_shape(codec, x.shape[1:], slice))
@@ -116,8 +117,10 @@ def test_the_same_flips_give_the_same_feature_on_both_ways(centers, ber, ratio, 
     assert (code is None) == (parity == 0)
     counts = symbols * codec.quantizer.bits, 8 * code.parity_bytes if code else 0
     channel = KnownFlips(*(torch.rand(3, count) < ber for count in counts), ber)
-    received = codec.decompress(channel(codec.compress(x, slice)), x.shape[1:], slice)
-    assert torch.allclose(received, codec(x, channel, slice).feature)
+    present = torch.rand(3, codec.payload_bytes(x.shape[1:], slice)) >= lost
+    arrival = replace(channel(codec.compress(x, slice)), present=present)
+    received = codec.decompress(arrival, x.shape[1:], slice)
+    assert torch.allclose(received, codec(x, channel, slice, present=present if lost else None).feature)
 
 
 @pytest.mark.parametrize(

@@ -392,6 +392,25 @@ def test_training_meets_its_range_of_error_rates_and_slice_ratios(stage, split, 
     assert SHORT.ber[0] <= float(rates.min()) < 2e-4 and 2.5e-2 < float(rates.max()) <= SHORT.ber[1]
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_training_meets_lost_bytes_and_receivers_that_are_mistaken(stage, split, dataset, codec_config):
+    codec, present, factors = new_codec(split, dataset, codec_config), [], []
+
+    def watch(module, arguments, _) -> None:
+        if module.training:
+            present.append(arguments[4])
+            factors.append(arguments[1].ber / arguments[1].channel.ber)
+
+    codec.register_forward_hook(watch)
+    stage(codec, part(stage, split), dataset, dataclasses.replace(SHORT, epochs=8, lost=0.6, mistaken=4.0))
+    came, factors = torch.cat(present).float().mean(1), torch.cat(factors)
+    assert present[0].shape[1] == 24, "the bytes of the whole code"
+    assert 0.4 < float((came == 1).float().mean()) < 0.62, "half lose nothing"
+    assert 0.15 < float(came.min()) < 0.5 and 0.8 < float(came.mean()) < 0.9
+    assert 0.25 <= float(factors.min()) < 0.3 and 3.3 < float(factors.max()) <= 4
+    assert float(factors.log().mean().abs()) < 0.15
+
+
 def test_validation_walks_the_ber_grid_alike_in_every_epoch(split, dataset, codec_config):
     codec, met = new_codec(split, dataset, codec_config), []
 
