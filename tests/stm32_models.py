@@ -21,7 +21,7 @@ CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/d
 port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_frame.c snn/snn_frame.h
 snn/snn_model.c snn/snn_model.h
 test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c
-vectors/images.bin vectors/payloads.bin vectors/sizes.txt
+vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
 """
 """Everything in a project folder."""
 

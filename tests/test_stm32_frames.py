@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semanticnn_core.live.frames import Framing, mask, recovered
+from semanticnn_core.channels.frames import Framing, mask, recovered
 from semanticnn_core.stm32.build import WARNINGS, host_compilers, run_tool
 from semanticnn_core.stm32.project import SOURCES
 

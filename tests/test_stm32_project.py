@@ -13,6 +13,8 @@ import torch
 from stm32_models import FILES, RESNET, files, photos, small_codec, small_firmware, small_model
 from torch import Tensor
 
+from semanticnn_core.channels.frames import recovered
+from semanticnn_core.config import Slice
 from semanticnn_core.stm32 import build, check
 from semanticnn_core.stm32 import project as project_module
 from semanticnn_core.stm32.check import run_host
@@ -92,7 +94,20 @@ def test_the_vectors_are_what_the_c_answers(project, pair, images):
     assert np.array_equal(run_host(project, build.host_compilers()["zig"], images), payloads)
     sizes = dict(line.split("=") for line in (project / "vectors/sizes.txt").read_text(encoding="utf-8").split())
     wanted = {"images": 5, "image_size": images.shape[-1], "payload_bytes": payloads.shape[1]}
+    wanted["model_number"] = pair[1].number
     assert sizes == {name: str(value) for name, value in wanted.items()}
+    frames = run_host(project, build.host_compilers()["zig"], images, "frames").numpy().tobytes()
+    assert frames == (project / "vectors/frames.bin").read_bytes() == pair[1].frames(images)
+    header, _ = recovered(frames[: len(frames) // 5])
+    assert (header.model, header.sequence, header.part) == (pair[1].number, 0, 0)
+
+
+def test_another_codec_or_slice_has_another_number(pair):
+    model, firmware = pair
+    finer = copy.deepcopy(firmware.codec)
+    next(finer.decoder.parameters()).data.mul_(1.01)
+    numbers = {firmware.number, replace(firmware, codec=finer).number, replace(firmware, slice=Slice(0.3)).number}
+    assert len(numbers) == 3  # of 256; these are fixed by the seeds
 
 
 @pytest.mark.slow

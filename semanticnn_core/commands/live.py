@@ -184,8 +184,8 @@ class ImpairLink(Settings):
         import asyncio
 
         from semanticnn_core.channels import BitErrors, Bursts
+        from semanticnn_core.channels.frames import LARGEST
         from semanticnn_core.channels.packets import Packets
-        from semanticnn_core.live.frames import LARGEST
         from semanticnn_core.live.impair import Impair
 
         link = Bursts(self.ber, self.burst) if self.burst else BitErrors(self.ber)

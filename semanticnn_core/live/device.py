@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
+from semanticnn_core.channels.frames import Framing
 from semanticnn_core.live.edge import Address
-from semanticnn_core.live.frames import Framing
 from semanticnn_core.systems import SemanticNN
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from semanticnn_core.channels.base import Arrival, Payload
-from semanticnn_core.live.frames import HEADER, Framing, joined, recovered
+from semanticnn_core.channels.frames import HEADER, Framing, joined, recovered
 from semanticnn_core.systems import SemanticNN
 
 Address = tuple[str, int]

@@ -6,17 +6,16 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from semanticnn_core.channels.base import Link
+from semanticnn_core.channels.frames import Framing
 from semanticnn_core.live.edge import Address, Edge, serve_page
-from semanticnn_core.live.frames import Framing, model_number
 from semanticnn_core.live.impair import Impair
 from semanticnn_core.systems import SemanticNN
-from semanticnn_core.training.loop import fingerprint
+from semanticnn_core.systems.semanticnn import model_number
 
 
 def framing_of(system: SemanticNN, packet: int = 222, key: str = "") -> Framing:
     """Return the framing that both ends of a system agree on: it follows from codec and slice."""
-    name = f"{fingerprint(system.codec)} {system.slice}"
-    return Framing(model_number(name), system.payload_bytes, packet, key)
+    return Framing(model_number(system.codec, system.slice), system.payload_bytes, packet, key)
 
 
 class Session:

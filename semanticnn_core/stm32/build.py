@@ -103,7 +103,7 @@ def build_host(project: Path, command: tuple[str, ...], name: str = "host") -> P
     project = project.resolve()
     program = project / "build" / (f"{name}.exe" if os.name == "nt" else name)
     program.parent.mkdir(exist_ok=True)
-    sources = (*LIBRARY, "test/host_main.c")
+    sources = (*LIBRARY, "snn/snn_frame.c", "test/host_main.c")
     run_tool((*command, "-std=c99", "-O1", *WARNINGS, "-Isnn", *sources, "-o", str(program)), project)
     return program
 

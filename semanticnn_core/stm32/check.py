@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from torch import Tensor
 
 from semanticnn_core.stm32.build import Core, Toolchain, build, build_host, gcc, host_compilers, run_tool, toolchains
@@ -33,6 +34,11 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
     for name, command in host_compilers().items():
         answers[f"{name}, this machine"] = run_host(project, command, images)
     witnesses = {name: _differing(payloads, wanted) for name, payloads in answers.items()}
+    if firmware.framing:
+        wanted = torch.frombuffer(bytearray(firmware.frames(images)), dtype=torch.uint8)
+        for name, command in host_compilers().items():
+            framed = run_host(project, command, images, "frames").flatten()
+            witnesses[f"{name}, this machine, frames"] = _differing(framed, wanted)
     first, emulator = next(iter(emulators.items()))
     profile = emulator.profile(images[0])
     return {
@@ -67,10 +73,13 @@ def run_qemu(project: Path, toolchain: Toolchain, images: Tensor, core: Core = "
         return as_payloads((folder / "payloads.bin").read_bytes(), images, PROGRAM)
 
 
-def run_host(project: Path, command: tuple[str, ...], images: Tensor) -> Tensor:
-    """Return the payloads, uint8 (B, n), of the firmware compiled for this machine with a compiler's command."""
+def run_host(project: Path, command: tuple[str, ...], images: Tensor, *frames: str) -> Tensor:
+    """Return the payloads, uint8 (B, n), of the firmware compiled for this machine with a compiler's command.
+
+    frames: the word "frames" for the packets that carry them instead.
+    """
     program = str(build_host(project, command))
-    done = run_tool((program,), given=rows_first(images), error=EmulationError, images=len(images))
+    done = run_tool((program, *frames), given=rows_first(images), error=EmulationError, images=len(images))
     return as_payloads(done.stdout, images, program)
 
 

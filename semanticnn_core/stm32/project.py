@@ -137,7 +137,13 @@ def _write_vectors(firmware: Firmware, folder: Path, images: Tensor) -> None:
     folder.mkdir()
     (folder / "images.bin").write_bytes(rows_first(images))
     (folder / "payloads.bin").write_bytes(firmware.payload(images).numpy().tobytes())
-    sizes = {"images": len(images), "image_size": images.shape[-1], "payload_bytes": firmware.payload_bytes}
+    (folder / "frames.bin").write_bytes(firmware.frames(images))
+    sizes = {
+        "images": len(images),
+        "image_size": images.shape[-1],
+        "payload_bytes": firmware.payload_bytes,
+        "model_number": firmware.number,
+    }
     text = "".join(f"{name}={value}\n" for name, value in sizes.items())
     (folder / "sizes.txt").write_text(text, encoding="utf-8")
 

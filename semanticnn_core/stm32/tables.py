@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from semanticnn_core.channels.frames import Framing
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.reed_muller import WORDS
 from semanticnn_core.codec.slicing import Windows
 from semanticnn_core.config import WHOLE, Slice
 from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.quantize import ExportError
+from semanticnn_core.systems.semanticnn import model_number
 
 LONGEST_STEP = 4092
 """Bytes that a Cortex-M load can look ahead."""
@@ -45,6 +47,25 @@ class Firmware:
     def payload_bytes(self) -> int:
         """Bytes that leave for one image."""
         return self.codec.payload_bytes(self.feature_shape, self.slice)
+
+    @cached_property
+    def number(self) -> int:
+        """The eight bits by which headers of frames name codec and slice."""
+        return model_number(self.codec, self.slice)
+
+    @property
+    def framing(self) -> Framing | None:
+        """How payloads leave in packets of the usual size; None where one takes too many."""
+        try:
+            return Framing(self.number, self.payload_bytes)
+        except ValueError:
+            return None
+
+    @torch.no_grad()
+    def frames(self, images: Tensor) -> bytes:
+        """Return the frames that the firmware must send for images uint8 (B, 3, H, W), numbered from 0."""
+        rows = enumerate(self.payload(images).numpy()) if self.framing else ()
+        return b"".join(frame for number, row in rows for frame in self.framing.frames(row.tobytes(), number))
 
     @torch.no_grad()
     def payload(self, images: Tensor) -> Tensor:
@@ -85,6 +106,7 @@ class Firmware:
         parity = codec.parity(self.feature_shape, self.slice)
         buffered = -(-size * size * outputs * bits // 8) + 1 if chosen else 0
         return {
+            "MODEL_NUMBER": self.number,
             "IMAGE_SIZE": encoder.image_size,
             "PAYLOAD_BYTES": self.payload_bytes,
             "PUSH_BYTES": 0 if chosen else -(-columns * outputs * bits * self._rows_at_once(top, rows) // 8),

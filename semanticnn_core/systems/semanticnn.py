@@ -1,5 +1,6 @@
 """SemanticNN (AAAI 2026): a feature as a few hundred bytes, restored by a decoder that knows the bit error rate."""
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import WHOLE, Slice
 from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.training.loop import fingerprint
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,8 @@ class SemanticNN:
         """Decode what arrived and let the edge part answer."""
         feature = self.codec.decompress(arrival, self.model.feature_shape, self.slice)
         return Received(self.model.edge_part(feature), feature)
+
+
+def model_number(codec: SemanticCodec, slice: Slice = WHOLE) -> int:
+    """Return the eight bits by which device and edge know that they mean the same codec and slice, from its weights."""
+    return hashlib.sha256(f"{fingerprint(codec)} {slice}".encode()).digest()[0]

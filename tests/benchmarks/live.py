@@ -23,9 +23,9 @@ import numpy as np
 import tyro
 
 from semanticnn_core.channels import BitErrors
+from semanticnn_core.channels.frames import Framing
 from semanticnn_core.config import DEFAULT_CHECKPOINT
 from semanticnn_core.live.device import send_payloads
-from semanticnn_core.live.frames import Framing
 from semanticnn_core.live.impair import Impair
 from semanticnn_core.live.session import framing_of
 from semanticnn_core.systems import SemanticNN, open_checkpoint

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Optional: a payload in packets, as `semanticnn serve` takes them, each behind a header that survives a bad link.
  *
- *     struct snn_framing framing = {SNN_PAYLOAD_BYTES, 222, model, key};
+ *     struct snn_framing framing = {SNN_PAYLOAD_BYTES, 222, SNN_MODEL_NUMBER, key};
  *     for (uint8_t part = 0; part < snn_frame_parts(&framing); part++)
  *         radio_send(frame, snn_frame(&framing, payload, sequence, part, frame));
  *
@@ -21,7 +21,8 @@ extern "C" {
 #define SNN_FRAME_HEADER 16
 #define SNN_FRAME_PARTS 32
 
-/* What device and edge agree on: bytes of a payload and of a packet, the network's number, and what the header is
+/* What device and edge agree on: bytes of a payload and of a packet, SNN_MODEL_NUMBER, which stands for
+ * codec and slice, and what the header is
  * masked with, 16 bytes, or NULL without a key. */
 struct snn_framing {
     uint16_t payload_bytes;

@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads images (rows of red, green, blue) from standard input, writes their payloads to standard output: for a PC. */
+/* Reads images (rows of red, green, blue) from standard input, writes their payloads to standard output: for a PC.
+ * With any argument it writes the packets that carry them, of 222 bytes, numbered from 0. */
 #include <stdio.h>
 
 #include "snn.h"
+#include "snn_frame.h"
 
-int main(void)
+static int write_frames(const uint8_t *payload, uint8_t sequence)
 {
+    static const struct snn_framing framing = {SNN_PAYLOAD_BYTES, 222, SNN_MODEL_NUMBER, NULL};
+    static uint8_t frame[222];
+    for (uint8_t part = 0; part < snn_frame_parts(&framing); part++) {
+        const size_t size = snn_frame(&framing, payload, sequence, part, frame);
+        if (fwrite(frame, 1, size, stdout) != size)
+            return 5;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint8_t sequence = 0;
+    (void)argv;
     static uint8_t row[3 * SNN_IMAGE_SIZE];
     static uint8_t payload[SNN_PAYLOAD_BYTES];
     for (;;) {
@@ -25,7 +41,7 @@ int main(void)
         sent += snn_finish(payload + sent);
         if (sent != SNN_PAYLOAD_BYTES || snn_check() != SNN_OK)
             return 4;
-        if (fwrite(payload, 1, sizeof payload, stdout) != sizeof payload)
+        if (argc > 1 ? write_frames(payload, sequence++) : fwrite(payload, 1, sizeof payload, stdout) != sizeof payload)
             return 5;
     }
 }

@@ -44,8 +44,8 @@ class Header:
 class Framing:
     """What both ends agree on.
 
-    model: of `model_number`. size: bytes of a payload. packet: bytes of a frame, header and payload together.
-    key: words that only the two ends know; frames of others are dropped.
+    model: the codec and slice's number, eight bits. size: bytes of a payload. packet: bytes of a frame, header and
+    payload together. key: words that only the two ends know; frames of others are dropped.
     Raises ValueError where a payload would take more parts than a header can count.
     """
 
@@ -94,11 +94,6 @@ def spread_order(size: int) -> np.ndarray:
     while math.gcd(step, size) > 1:
         step += 1
     return np.arange(size) * step % size
-
-
-def model_number(name: str) -> int:
-    """Return the eight bits that stand for a network with its codec and slice; its fingerprint gives the name."""
-    return hashlib.sha256(name.encode()).digest()[0]
 
 
 def protected(header: Header, key: str = "") -> bytes:
