@@ -17,6 +17,7 @@ COLUMNS = {
     "reported": tuple("system network bytes float_bytes clean_accuracy accuracy source".split()),
     "detectors": tuple("system data bytes mAP source".split()),
     "links": tuple("system bytes interleaved ber length loss seed accuracy agreement command".split()),
+    "estimates": tuple("system receiver bytes ber seed accuracy command".split()),
     "schemes": tuple("scheme bytes train_seed ber seed accuracy".split()),
     "explanations": tuple("feature method metric mean standard_error".split()),
     "xai": tuple("gamma train_seed slice_ratio window bytes ber seed accuracy".split()),
@@ -24,7 +25,7 @@ COLUMNS = {
 }
 """Kinds of table: systems on one data set, a row a point and channel seed, the uncompressed network first (""); what
 others report, bytes at 8 bits a value and as 32-bit floats, of detectors apart; systems over bursts and lost
-packets; schemes and byte budgets over training seeds, scheme being "released", "ours" or a variant such as "ours, 4
+packets, and by what the receiver knows of the bit error rate; schemes and byte budgets over training seeds, scheme being "released", "ours" or a variant such as "ours, 4
 centers"; what maps are worth; trainings with and without L_XAI; trainings that differ from ours in one thing,
 decoded with the rate that the receiver estimated."""
 VARIANTS = ("ours", "ours, 4 centers")

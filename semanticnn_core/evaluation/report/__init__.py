@@ -70,6 +70,7 @@ def values(root: Path) -> dict[str, str]:
         codecs.benchmark_section,
         codecs.cifar_section,
         links.links_section,
+        links.estimates_section,
         links.detection_section,
         codecs.noise_section,
         codecs.notes_section,
