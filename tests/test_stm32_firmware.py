@@ -188,8 +188,8 @@ def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, im
         4: "static volatile uint16_t bx_lr = 0x4770; ((void (*)(void))((uintptr_t)&bx_lr | 1))()",
         5: "return -7",
     }
-    code = "\n".join(f"if (s.rows == 0 && rgb[0] == {red}) {{ {fault}; }}" for red, fault in faults.items())
-    patched(project / "snn/snn.c", "    load_row(rgb);", f"{code}\nload_row(rgb);")
+    code = "\n".join(f"if (s->rows == 0 && rgb[0] == {red}) {{ {fault}; }}" for red, fault in faults.items())
+    patched(project / "snn/snn.c", "    load_row(s, rgb);", f"{code}\nload_row(s, rgb);")
     emulator = Emulator(build(project, zig()))
     image = images[:1].clone()
     for red in faults:
@@ -203,14 +203,14 @@ def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, im
 
 @pytest.mark.slow
 def test_an_emulated_core_that_never_returns_is_stopped(project, images, monkeypatch):
-    patched(project / "snn/snn.c", "    load_row(rgb);", "    for (volatile int i = 1; i;) {}\nload_row(rgb);")
+    patched(project / "snn/snn.c", "    load_row(s, rgb);", "    for (volatile int i = 1; i;) {}\nload_row(s, rgb);")
     monkeypatch.setattr("semanticnn_core.stm32.emulator.PATIENCE", 1)
     with pytest.raises(EmulationError, match="snn_push_row did not return within 1 s; it is in snn_push_row"):
         Emulator(build(project, zig())).run(images)
 
 
 def test_a_warning_is_an_error(project):
-    patched(project / "snn/snn.c", "    load_row(rgb);", "    uint8_t low = s.rows; (void)low;\nload_row(rgb);")
+    patched(project / "snn/snn.c", "    load_row(s, rgb);", "    uint8_t low = s->rows; (void)low;\nload_row(s, rgb);")
     for compile_ in (lambda: build(project, zig()), lambda: build_host(project, COMPILER)):
         with pytest.raises(BuildError, match="conversion"):
             compile_()
@@ -258,21 +258,22 @@ def test_a_tool_that_does_not_work_is_named(program, said, monkeypatch):
 ROWS = """
 #include <stdio.h>
 #include "snn.h"
+static struct snn_state state;
 static uint8_t rows[SNN_IMAGE_SIZE][3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES];
 int main(void)
 {
     uint8_t counts[SNN_IMAGE_SIZE + 1];
     if (fread(rows, 1, sizeof rows, stdin) != sizeof rows) return 1;
     for (int half = 1; half >= 0; half--) { /* first an image that is given up */
-        snn_reset();
+        snn_reset(&state);
         int sent = 0;
         for (int y = 0; y < SNN_IMAGE_SIZE >> half; y++) {
-            counts[y] = (uint8_t)snn_push_row(rows[half ? 0 : y], payload + sent);
+            counts[y] = (uint8_t)snn_push_row(&state, rows[half ? 0 : y], payload + sent);
             sent += counts[y];
         }
         if (half) continue;
-        counts[SNN_IMAGE_SIZE] = (uint8_t)snn_finish(payload + sent);
-        if (sent + counts[SNN_IMAGE_SIZE] != SNN_PAYLOAD_BYTES || snn_check() != SNN_OK) return 4;
+        counts[SNN_IMAGE_SIZE] = (uint8_t)snn_finish(&state, payload + sent);
+        if (sent + counts[SNN_IMAGE_SIZE] != SNN_PAYLOAD_BYTES || snn_check(&state) != SNN_OK) return 4;
     }
     fwrite(payload, 1, sizeof payload, stdout);
     fwrite(counts, 1, sizeof counts, stdout);
@@ -285,47 +286,71 @@ MISUSE = """
 #include <stdlib.h>
 #include <string.h>
 #include "snn.h"
-enum { GUARD = 64 };
-/* Random calls beside a model of what they must answer; `memory` is watched on both sides of the payload. */
-static uint32_t state;
-static int draw(int below) { state = state * 1664525u + 1013904223u; return (int)((state >> 8) % (uint32_t)below); }
-static uint8_t row[3 * SNN_IMAGE_SIZE], memory[GUARD + SNN_PAYLOAD_BYTES + GUARD];
+enum { GUARD = 64, TWO = 2 };
+/* Random calls on two states in turn, beside a model of what they must answer. What lies around states and payloads is
+ * watched; the states begin as memory that nobody cleared. */
+struct image {
+    enum snn_status status;
+    int rows, sent;
+    uint8_t low[GUARD];
+    struct snn_state state;
+    uint8_t mid[GUARD], payload[SNN_PAYLOAD_BYTES], high[GUARD];
+};
+static struct image images[TWO];
+static uint32_t random_state;
+static uint8_t row[3 * SNN_IMAGE_SIZE];
+static int draw(int below)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (int)((random_state >> 8) % (uint32_t)below);
+}
+static int touched(const uint8_t *guard)
+{
+    for (int i = 0; i < GUARD; i++)
+        if (guard[i] != 0xA5) return 1;
+    return 0;
+}
 int main(int count, char **words)
 {
     const long calls = count > 1 ? atol(words[1]) : 1000;
-    enum snn_status status = SNN_NOT_RESET;
-    int rows = 0, sent = 0;
-    memset(memory, 0xA5, sizeof memory);
+    memset(images, 0xA5, sizeof images);
+    for (int i = 0; i < TWO; i++) images[i].status = SNN_NOT_RESET, images[i].rows = images[i].sent = 0;
     for (long call = 0; call < calls; call++) {
         const int what = draw(SNN_IMAGE_SIZE + 4);
-        uint8_t *const out = draw(200) ? memory + GUARD + sent : NULL;
+        struct image *const at = &images[draw(TWO)];
+        uint8_t *const out = draw(200) ? at->payload + at->sent : NULL;
         int wrote = 0, most = 0;
+        if (draw(300) == 0) { /* no state at all */
+            snn_reset(NULL);
+            if (snn_push_row(NULL, row, out) || snn_finish(NULL, out) || snn_check(NULL) != SNN_NULL) return 1;
+        }
         if (what == 0) {
-            snn_reset();
-            status = SNN_OK, rows = sent = 0;
+            snn_reset(&at->state);
+            at->status = SNN_OK, at->rows = at->sent = 0;
         } else if (what < 3) {
-            const int far = rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : SNN_OK;
-            if (status == SNN_OK) status = far ? (enum snn_status)far : out ? SNN_OK : SNN_NULL;
-            const int good = status == SNN_OK;
-            wrote = snn_finish(out), most = good ? SNN_PAYLOAD_BYTES - sent : 0;
+            const int far = at->rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : at->rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : SNN_OK;
+            if (at->status == SNN_OK) at->status = far ? (enum snn_status)far : out ? SNN_OK : SNN_NULL;
+            const int good = at->status == SNN_OK;
+            wrote = snn_finish(&at->state, out), most = good ? SNN_PAYLOAD_BYTES - at->sent : 0;
             if (good && wrote != most) return 2;
-            rows += good;
+            at->rows += good;
         } else {
             for (int i = 0; i < (int)sizeof row; i++) row[i] = (uint8_t)draw(256);
             const uint8_t *const given = draw(500) ? row : NULL;
-            if (status == SNN_OK && rows >= SNN_IMAGE_SIZE) status = SNN_TOO_MANY;
-            if (status == SNN_OK && (!given || (!out && SNN_PUSH_BYTES > 0))) status = SNN_NULL;
-            most = status == SNN_OK ? SNN_PUSH_BYTES : 0;
-            wrote = snn_push_row(given, out);
-            rows += status == SNN_OK;
+            if (at->status == SNN_OK && at->rows >= SNN_IMAGE_SIZE) at->status = SNN_TOO_MANY;
+            if (at->status == SNN_OK && (!given || (!out && SNN_PUSH_BYTES > 0))) at->status = SNN_NULL;
+            most = at->status == SNN_OK ? SNN_PUSH_BYTES : 0;
+            wrote = snn_push_row(&at->state, given, out);
+            at->rows += at->status == SNN_OK;
         }
         if (wrote < 0 || wrote > most) return 3;
-        if (snn_check() != status) return 4;
-        sent += wrote;
-        if (sent > SNN_PAYLOAD_BYTES) return 5;
-        for (int i = 0; i < GUARD; i++)
-            if (memory[i] != 0xA5 || memory[GUARD + SNN_PAYLOAD_BYTES + i] != 0xA5) return 6;
-        if (rows > SNN_IMAGE_SIZE && draw(2)) snn_reset(), status = SNN_OK, rows = sent = 0;
+        if (snn_check(&at->state) != at->status) return 4;
+        at->sent += wrote;
+        if (at->sent > SNN_PAYLOAD_BYTES) return 5;
+        for (int i = 0; i < TWO; i++)
+            if (touched(images[i].low) || touched(images[i].mid) || touched(images[i].high)) return 6;
+        if (at->rows > SNN_IMAGE_SIZE && draw(2))
+            snn_reset(&at->state), at->status = SNN_OK, at->rows = at->sent = 0;
     }
     printf("%ld calls", calls);
     return 0;
@@ -356,7 +381,7 @@ def test_bytes_leave_as_soon_as_they_are_known_also_after_an_image_that_was_give
 @pytest.mark.parametrize("name", ["mobilenet", "odd code, adaptive", "parity, odd bytes"])
 @pytest.mark.slow
 def test_whatever_is_called_writes_nowhere_else_and_says_what_is_wrong(name, tmp_path):
-    """Rows too many and too few, NULL, no reset, finish at any time, against a model of the contract."""
+    """Two states in turn, rows too many and too few, NULL, no reset, finish at any time, against a model."""
     project = small_project(case(CASES[name]), tmp_path / "project")
     (project / "test/host_main.c").write_text(MISUSE, encoding="utf-8")
     for compiler, command in host_compilers().items():

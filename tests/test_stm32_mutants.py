@@ -45,7 +45,7 @@ FAULTS = {
         ("rgb[2] - SNN_ZERO_BLUE", "rgb[0] - SNN_ZERO_BLUE"),
         ("x < SNN_STEM_RIGHT; x += 2", "x < SNN_STEM_RIGHT - 2; x += 2"),
         ("first = at_least(-top, 0)", "first = at_least(-top, 1)"),
-        ("put(to, snn_code_word[index], SNN_BITS)", "put(to, snn_code_word[0], SNN_BITS)"),
+        ("put(s, to, snn_code_word[index], SNN_BITS)", "put(s, to, snn_code_word[0], SNN_BITS)"),
         ("to.bits >>= 8", "to.bits >>= 7"),
     ],
 }

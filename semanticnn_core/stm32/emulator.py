@@ -67,6 +67,7 @@ class Emulator:
             self.ram_bytes = sum(each["sh_size"] for each in sections if each["sh_addr"] >= RAM)
         self.flash_bytes = sum(len(data) for _, data in loads)
         self.symbols = {each.name: each["st_value"] for each in symbols}
+        self.state = self.symbols.get("state", 0)
         functions = (each for each in symbols if each["st_info"]["type"] == "STT_FUNC")
         self._functions = sorted((each["st_value"] & ~1, each.name) for each in functions)
         if self.flash_bytes > MEMORY or self.ram_bytes > MEMORY:
@@ -112,12 +113,12 @@ class Emulator:
     def _image(self, image: Tensor) -> Tensor:
         """Send an image uint8 (3, H, W) row by row; returns the bytes that left."""
         self.machine.mem_write(IMAGE, rows_first(image))
-        self._call("snn_reset")
+        self._call("snn_reset", self.state)
         payload = bytearray()
         for row in range(image.shape[1]):
-            payload += self._sent("snn_push_row", IMAGE + row * image[:, 0].numel(), OUT)
-        payload += self._sent("snn_finish", OUT)
-        if status := self._call("snn_check"):
+            payload += self._sent("snn_push_row", self.state, IMAGE + row * image[:, 0].numel(), OUT)
+        payload += self._sent("snn_finish", self.state, OUT)
+        if status := self._call("snn_check", self.state):
             raise EmulationError(f"snn_check says {status} after the image")
         return torch.frombuffer(payload, dtype=torch.uint8)
 
@@ -128,7 +129,7 @@ class Emulator:
         return bytes(self.machine.mem_read(OUT, count))
 
     def _call(self, function: str, *arguments: int, until: int = STOP) -> int:
-        for register, value in zip((arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1), arguments, strict=False):
+        for register, value in zip((arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2), arguments, strict=False):
             self.machine.reg_write(register, value)
         self.machine.reg_write(arm.UC_ARM_REG_SP, RAM + MEMORY)
         self.machine.reg_write(arm.UC_ARM_REG_LR, STOP | 1)

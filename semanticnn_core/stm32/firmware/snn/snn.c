@@ -20,36 +20,7 @@ void *memset(void *to, int value, size_t count);
 #define STAGE static
 #endif
 
-/* Bits on their way out. */
-struct writer {
-    uint8_t *at;   /* where the next byte goes */
-    uint32_t bits; /* those that do not fill a byte yet, the first the lowest */
-    int held;      /* how many these are */
-};
-
-static struct {
-    int16_t image[SNN_STEM_KERNEL][SNN_IMAGE_ROW];     /* the latest rows, less the zero point, zeros left and right */
-    uint8_t feature[SNN_FEATURE_ROW];                  /* the latest feature row, zeros left and right */
-#if SNN_POOL
-    uint8_t highest[SNN_FEATURE_SIZE * SNN_STEM_CHANNELS]; /* the vertical maximum that is not complete yet */
-#endif
-    int32_t sums[SNN_CODE_ROWS][SNN_CODE_COLUMNS * SNN_CODE_PAIRED]; /* latent rows that are not complete yet */
-    int rows;                                          /* how many image rows have come */
-    uint8_t leaving;                                   /* whether what is packed leaves */
-    uint8_t ready;                                     /* whether snn_reset was called */
-    uint8_t status;                                    /* what went wrong first */
-    struct writer sent;
-#if SNN_PARITY_ROWS
-    uint32_t parity[SNN_PARITY_ROWS];                  /* the rows of checks */
-    const uint16_t *edge;                              /* the next word's first */
-    uint32_t word;                                     /* the bytes that fill no word yet, the first the lowest */
-    int bytes;                                         /* how many of the code's bytes have left */
-#endif
-#if SNN_PLACES
-    int32_t importance[SNN_CODE_SIZE][SNN_CODE_SIZE];  /* what the table says of each pixel */
-    uint8_t buffer[SNN_BUFFER_BYTES];                  /* the whole code, packed, as the window is chosen at the end */
-#endif
-} s;
+#define READY 0x5EED51A7u /* what memory that was never reset hardly holds */
 
 static int at_least(int value, int low) { return value < low ? low : value; }
 static int at_most(int value, int high) { return value > high ? high : value; }
@@ -59,69 +30,69 @@ static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
 #if SNN_PARITY_ROWS
 /* Rotate the word of bytes that is complete, or the last, and add it to its rows. */
-STAGE void add_word(void)
+STAGE void add_word(struct snn_state *s)
 {
-    const uint16_t *edge = s.edge ? s.edge : snn_parity_edge;
+    const uint16_t *edge = s->edge ? s->edge : snn_parity_edge;
     int last;
     do {
         const uint32_t shift = *edge & 31, row = *edge >> 6;
-        s.parity[row] ^= s.word << shift | s.word >> (-shift & 31);
+        s->parity[row] ^= s->word << shift | s->word >> (-shift & 31);
         last = *edge++ & 32;
     } while (!last);
-    s.edge = edge;
-    s.word = 0;
+    s->edge = edge;
+    s->word = 0;
 }
 
 /* Count a byte of the code in; what only waits for its window does not leave yet. */
-static void protect(uint8_t byte)
+static void protect(struct snn_state *s, uint8_t byte)
 {
-    if (!s.leaving)
+    if (!s->leaving)
         return;
-    s.word |= (uint32_t)byte << s.bytes % 4 * 8;
-    if (++s.bytes % 4 == 0)
-        add_word();
+    s->word |= (uint32_t)byte << s->bytes % 4 * 8;
+    if (++s->bytes % 4 == 0)
+        add_word(s);
 }
 
 /* Write the parity: the rows' running sums, from the last row on in the first, one bit higher. */
-STAGE uint8_t *put_parity(uint8_t *out)
+STAGE uint8_t *put_parity(struct snn_state *s, uint8_t *out)
 {
-    if (s.bytes % 4)
-        add_word();
+    if (s->bytes % 4)
+        add_word(s);
     for (int row = 1; row < SNN_PARITY_ROWS; row++)
-        s.parity[row] ^= s.parity[row - 1];
-    uint32_t carry = s.parity[SNN_PARITY_ROWS - 1] << 1;
+        s->parity[row] ^= s->parity[row - 1];
+    uint32_t carry = s->parity[SNN_PARITY_ROWS - 1] << 1;
     for (int step = 1; step < 32; step *= 2)
         carry ^= carry << step;
     for (int row = 0; row < SNN_PARITY_ROWS; row++)
         for (int bit = 0; bit < 32; bit += 8)
-            *out++ = (uint8_t)((s.parity[row] ^ carry) >> bit);
+            *out++ = (uint8_t)((s->parity[row] ^ carry) >> bit);
     return out;
 }
 #else
-static void protect(uint8_t byte) { (void)byte; }
+static void protect(struct snn_state *s, uint8_t byte) { (void)s, (void)byte; }
 #endif
 
 /* Append the lowest `count` bits of a value, least significant bit first. */
-static struct writer put(struct writer to, uint32_t value, int count)
+static struct snn_writer put(struct snn_state *s, struct snn_writer to, uint32_t value, int count)
 {
     to.bits |= value << to.held;
     for (to.held += count; to.held >= 8; to.held -= 8) {
-        protect(*to.at++ = (uint8_t)to.bits);
+        protect(s, *to.at++ = (uint8_t)to.bits);
         to.bits >>= 8;
     }
     return to;
 }
 
 /* Append what fills no byte. */
-static struct writer flush(struct writer to)
+static struct snn_writer flush(struct snn_state *s, struct snn_writer to)
 {
-    return put(to, 0, -to.held & 7);
+    return put(s, to, 0, -to.held & 7);
 }
 
 /* Keep an image row as numbers around zero, where the row that is needed no longer was. */
-STAGE void load_row(const uint8_t *rgb)
+STAGE void load_row(struct snn_state *s, const uint8_t *rgb)
 {
-    int16_t *to = s.image[s.rows % SNN_STEM_KERNEL] + 3 * SNN_STEM_PADDING;
+    int16_t *to = s->image[s->rows % SNN_STEM_KERNEL] + 3 * SNN_STEM_PADDING;
     for (int x = 0; x < SNN_IMAGE_SIZE; x++, rgb += 3, to += 3) {
         to[0] = (int16_t)(rgb[0] - SNN_ZERO_RED);
         to[1] = (int16_t)(rgb[1] - SNN_ZERO_GREEN);
@@ -131,13 +102,13 @@ STAGE void load_row(const uint8_t *rgb)
 
 /* Compute row y of the stem: convolution with folded batch norm, ReLU, and where there is one the max-pool. Two
  * columns and two channels at a time; a row of the kernel that lies outside the image counts for nothing. */
-STAGE void stem_row(int y)
+STAGE void stem_row(struct snn_state *s, int y)
 {
     const int top = 2 * y - SNN_STEM_PADDING;
     const int first = at_least(-top, 0), end = at_most(SNN_IMAGE_SIZE - top, SNN_STEM_KERNEL);
     const int16_t *rows[SNN_STEM_KERNEL];
     for (int i = first; i < end; i++)
-        rows[i] = s.image[(top + i) % SNN_STEM_KERNEL];
+        rows[i] = s->image[(top + i) % SNN_STEM_KERNEL];
     for (int c = 0; c < SNN_STEM_CHANNELS; c += 2) {
         const int16_t *const weights = snn_stem_weight + (c / 2 * SNN_STEM_KERNEL + first) * 4 * SNN_STEM_PAIRS;
         const int32_t bias_a = snn_stem_bias[c], bias_b = snn_stem_bias[c + 1];
@@ -154,17 +125,17 @@ STAGE void stem_row(int y)
             const int32_t a = stem_output(larger(larger(left_a, sum[0]), sum[1]), scale_a);
             const int32_t b = stem_output(larger(larger(left_b, sum[2]), sum[3]), scale_b);
             left_a = sum[1], left_b = sum[3];
-            uint8_t *const highest = s.highest + x / 2 * SNN_STEM_CHANNELS + c;
+            uint8_t *const highest = s->highest + x / 2 * SNN_STEM_CHANNELS + c;
             const int32_t high_a = larger(highest[0], a), high_b = larger(highest[1], b);
             if (y % 2) { /* the last of three rows, and the first of the next three */
-                uint8_t *const feature = s.feature + (x / 2 + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
+                uint8_t *const feature = s->feature + (x / 2 + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
                 feature[0] = (uint8_t)high_a, feature[1] = (uint8_t)high_b;
                 highest[0] = (uint8_t)a, highest[1] = (uint8_t)b;
             } else {
                 highest[0] = (uint8_t)high_a, highest[1] = (uint8_t)high_b;
             }
 #else
-            uint8_t *const feature = s.feature + (x + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
+            uint8_t *const feature = s->feature + (x + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
             feature[0] = (uint8_t)stem_output(sum[0], scale_a);
             feature[1] = (uint8_t)stem_output(sum[2], scale_b);
             feature[SNN_STEM_CHANNELS] = (uint8_t)stem_output(sum[1], scale_a);
@@ -175,9 +146,9 @@ STAGE void stem_row(int y)
 }
 
 /* Add kernel row ky of the encoder's convolution over the feature row to a latent row's sums. */
-STAGE void add_feature_row(int32_t *sums, int ky)
+STAGE void add_feature_row(struct snn_state *s, int32_t *sums, int ky)
 {
-    const uint8_t *feature = s.feature + SNN_WINDOW_LEFT * SNN_CODE_STEP;
+    const uint8_t *feature = s->feature + SNN_WINDOW_LEFT * SNN_CODE_STEP;
     for (int x = 0; x < SNN_CODE_COLUMNS; x += 2, feature += 2 * SNN_CODE_STEP) {
         const int8_t *weight = snn_code_weight + ky * SNN_CODE_PAIRED * SNN_CODE_TAPS;
         int32_t *here = sums + x * SNN_CODE_PAIRED, *next = here + SNN_CODE_PAIRED;
@@ -194,7 +165,7 @@ STAGE void add_feature_row(int32_t *sums, int ky)
  * With x the convolution's output, the symbol is the number of thresholds t that are below
  * PReLU(x / √(β + Σ γ·x²)). Both sides squared with their signs: x·|x| > t·|t| · (β + Σ γ·x²).
  * No root, no division, and PReLU is in the t. */
-STAGE void send_pixel(const int32_t *sums, int y, int x)
+STAGE void send_pixel(struct snn_state *s, const int32_t *sums, int y, int x)
 {
     int32_t latent[SNN_CODE_CHANNELS];
     uint32_t square[SNN_GAMMA_ROW];
@@ -204,7 +175,7 @@ STAGE void send_pixel(const int32_t *sums, int y, int x)
         latent[k] = code_output(sums[k], snn_code_multiplier[k]);
         square[k] = (uint32_t)(latent[k] * latent[k]);
     }
-    struct writer to = s.sent;
+    struct snn_writer to = s->sent;
     for (int k = 0; k < SNN_CODE_CHANNELS; k++) {
         const uint64_t norm = add_norm(snn_beta[k], snn_gamma + k * SNN_GAMMA_ROW, square);
         const int32_t divisor = (int32_t)(norm >> SNN_NORM_SHIFT);
@@ -216,11 +187,11 @@ STAGE void send_pixel(const int32_t *sums, int y, int x)
             if (level > (int64_t)threshold[index + step - 1] * divisor)
                 index += step;
 #if SNN_PLACES
-        s.importance[y][x] += snn_importance[k * SNN_CENTERS + index];
+        s->importance[y][x] += snn_importance[k * SNN_CENTERS + index];
 #endif
-        to = put(to, snn_code_word[index], SNN_BITS);
+        to = put(s, to, snn_code_word[index], SNN_BITS);
     }
-    s.sent = to;
+    s->sent = to;
     (void)y, (void)x;
 }
 
@@ -236,88 +207,93 @@ static int slot(int y)
 }
 
 /* Give the encoder feature row r; send the latent rows that it completes. */
-static void code_row(int r)
+static void code_row(struct snn_state *s, int r)
 {
     const int at = r + SNN_CODE_MARGIN, above = at - SNN_CODE_KERNEL + SNN_CODE_STRIDE;
     const int first = at_least(above < 0 ? 0 : above / SNN_CODE_STRIDE, SNN_WINDOW_TOP);
     const int last = at_most(at / SNN_CODE_STRIDE, SNN_WINDOW_TOP + SNN_WINDOW_ROWS - 1);
     for (int y = first; y <= last; y++) {
-        int32_t *const sums = s.sums[slot(y)];
+        int32_t *const sums = s->sums[slot(y)];
         const int ky = at - y * SNN_CODE_STRIDE;
         if (ky == 0 || r == 0)
             for (int i = 0; i < SNN_CODE_COLUMNS * SNN_CODE_PAIRED; i++)
                 sums[i] = snn_code_bias[i % SNN_CODE_PAIRED];
-        add_feature_row(sums, ky);
+        add_feature_row(s, sums, ky);
         if (ky == SNN_CODE_KERNEL - 1 || r == SNN_FEATURE_SIZE - 1)
             for (int x = 0; x < SNN_WINDOW_COLUMNS; x++)
-                send_pixel(sums + x * SNN_CODE_PAIRED, y, x);
+                send_pixel(s, sums + x * SNN_CODE_PAIRED, y, x);
     }
 }
 
-void snn_reset(void)
+void snn_reset(struct snn_state *s)
 {
-    memset(&s, 0, sizeof s);
-    s.ready = 1;
+    if (!s)
+        return;
+    memset(s, 0, sizeof *s);
+    s->ready = READY;
 }
 
-enum snn_status snn_check(void) { return s.ready ? (enum snn_status)s.status : SNN_NOT_RESET; }
+enum snn_status snn_check(const struct snn_state *s)
+{
+    return !s ? SNN_NULL : s->ready == READY ? (enum snn_status)s->status : SNN_NOT_RESET;
+}
 
 /* Remember what is wrong, if something is, or was before; return whether the call is refused. */
-static int refused(enum snn_status status)
+static int refused(struct snn_state *s, enum snn_status status)
 {
-    if (s.status == SNN_OK)
-        s.status = (uint8_t)status;
-    return snn_check() != SNN_OK;
+    if (snn_check(s) == SNN_OK)
+        s->status = (uint8_t)status;
+    return snn_check(s) != SNN_OK;
 }
 
-int snn_push_row(const uint8_t *rgb, uint8_t *out)
+int snn_push_row(struct snn_state *s, const uint8_t *rgb, uint8_t *out)
 {
-    if (refused(s.rows >= SNN_IMAGE_SIZE ? SNN_TOO_MANY : !rgb || (!out && !SNN_PLACES) ? SNN_NULL : SNN_OK))
+    if (!s || refused(s, s->rows >= SNN_IMAGE_SIZE ? SNN_TOO_MANY : !rgb || (!out && !SNN_PLACES) ? SNN_NULL : SNN_OK))
         return 0;
 #if !SNN_PLACES
-    s.sent.at = out;
-    s.leaving = 1;
+    s->sent.at = out;
+    s->leaving = 1;
 #else
-    if (s.rows == 0)
-        s.sent.at = s.buffer;
+    if (s->rows == 0)
+        s->sent.at = s->buffer;
 #endif
-    load_row(rgb);
-    s.rows++;
+    load_row(s, rgb);
+    s->rows++;
     /* The stem's rows that this completes: every second time one, the last time all that remain. */
-    const int done = s.rows + SNN_STEM_PADDING - SNN_STEM_KERNEL;
-    const int last = s.rows == SNN_IMAGE_SIZE ? SNN_STEM_SIZE - 1 : done < 0 || done % 2 ? -1 : done / 2;
-    const int first = s.rows == SNN_IMAGE_SIZE ? (done + 1) / 2 : last;
+    const int done = s->rows + SNN_STEM_PADDING - SNN_STEM_KERNEL;
+    const int last = s->rows == SNN_IMAGE_SIZE ? SNN_STEM_SIZE - 1 : done < 0 || done % 2 ? -1 : done / 2;
+    const int first = s->rows == SNN_IMAGE_SIZE ? (done + 1) / 2 : last;
     for (int y = at_least(first, SNN_STEM_TOP); y <= at_most(last, SNN_STEM_BOTTOM - 1); y++) {
-        stem_row(y);
+        stem_row(s, y);
         if (!SNN_POOL)
-            code_row(y);
+            code_row(s, y);
         else if (y % 2)
-            code_row(y / 2);
+            code_row(s, y / 2);
     }
 #if SNN_PLACES
     (void)out;
     return 0;
 #else
-    return (int)(s.sent.at - out);
+    return (int)(s->sent.at - out);
 #endif
 }
 
 #if SNN_PLACES
 /* Return the number of the window that matters most; the first of equals. */
-STAGE int choose_window(void)
+STAGE int choose_window(struct snn_state *s)
 {
     for (int y = 0; y < SNN_CODE_SIZE; y++) /* sums over all rows above and columns to the left, in place */
         for (int x = 0; x < SNN_CODE_SIZE; x++)
-            s.importance[y][x] += (x ? s.importance[y][x - 1] : 0) + (y ? s.importance[y - 1][x] : 0) -
-                                  (x && y ? s.importance[y - 1][x - 1] : 0);
+            s->importance[y][x] += (x ? s->importance[y][x - 1] : 0) + (y ? s->importance[y - 1][x] : 0) -
+                                  (x && y ? s->importance[y - 1][x - 1] : 0);
     int best = 0;
     int32_t most = INT32_MIN;
     for (int place = 0; place < SNN_PLACES; place++) {
         const int top = snn_place[2 * place], left = snn_place[2 * place + 1];
         const int bottom = top + SNN_SENT_ROWS - 1, right = left + SNN_SENT_COLUMNS - 1;
-        const int32_t sum = s.importance[bottom][right] - (left ? s.importance[bottom][left - 1] : 0) -
-                            (top ? s.importance[top - 1][right] : 0) +
-                            (top && left ? s.importance[top - 1][left - 1] : 0);
+        const int32_t sum = s->importance[bottom][right] - (left ? s->importance[bottom][left - 1] : 0) -
+                            (top ? s->importance[top - 1][right] : 0) +
+                            (top && left ? s->importance[top - 1][left - 1] : 0);
         if (sum > most)
             most = sum, best = place;
     }
@@ -325,35 +301,35 @@ STAGE int choose_window(void)
 }
 
 /* Append one pixel of the buffered code. */
-STAGE void copy_pixel(int pixel)
+STAGE void copy_pixel(struct snn_state *s, int pixel)
 {
     int at = pixel * SNN_CODE_CHANNELS * SNN_BITS;
     for (int k = 0; k < SNN_CODE_CHANNELS; k++, at += SNN_BITS) {
-        const uint32_t two = s.buffer[at / 8] | (uint32_t)s.buffer[at / 8 + 1] << 8;
-        s.sent = put(s.sent, two >> at % 8 & ((1u << SNN_BITS) - 1), SNN_BITS);
+        const uint32_t two = s->buffer[at / 8] | (uint32_t)s->buffer[at / 8 + 1] << 8;
+        s->sent = put(s, s->sent, two >> at % 8 & ((1u << SNN_BITS) - 1), SNN_BITS);
     }
 }
 #endif
 
-int snn_finish(uint8_t *out)
+int snn_finish(struct snn_state *s, uint8_t *out)
 {
-    if (refused(s.rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : s.rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : out ? SNN_OK : SNN_NULL))
+    if (!s || refused(s, s->rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : s->rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : out ? SNN_OK : SNN_NULL))
         return 0;
 #if SNN_PLACES
-    flush(s.sent);
-    const int place = choose_window();
-    s.sent = put((struct writer){out, 0, 0}, snn_place_word[place], 16);
-    s.leaving = 1;
+    flush(s, s->sent);
+    const int place = choose_window(s);
+    s->sent = put(s, (struct snn_writer){out, 0, 0}, snn_place_word[place], 16);
+    s->leaving = 1;
     for (int y = 0; y < SNN_SENT_ROWS; y++)
         for (int x = 0; x < SNN_SENT_COLUMNS; x++)
-            copy_pixel((snn_place[2 * place] + y) * SNN_CODE_SIZE + snn_place[2 * place + 1] + x);
+            copy_pixel(s, (snn_place[2 * place] + y) * SNN_CODE_SIZE + snn_place[2 * place + 1] + x);
 #else
-    s.sent.at = out;
+    s->sent.at = out;
 #endif
-    s.sent = flush(s.sent);
+    s->sent = flush(s, s->sent);
 #if SNN_PARITY_ROWS
-    s.sent.at = put_parity(s.sent.at);
+    s->sent.at = put_parity(s, s->sent.at);
 #endif
-    s.rows++; /* the image is over: nothing more to push or to finish until the next reset */
-    return (int)(s.sent.at - out);
+    s->rows++; /* the image is over: nothing more to push or to finish until the next reset */
+    return (int)(s->sent.at - out);
 }

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that does nothing: an emulator calls snn_reset, snn_push_row and snn_finish from outside. */
+/* A program that begins an image and no more: an emulator calls the four functions from outside, with this state. */
+#include "snn.h"
+
+struct snn_state state;
+
 int main(void);
 
-int main(void) { return 0; }
+int main(void)
+{
+    snn_reset(&state);
+    return 0;
+}

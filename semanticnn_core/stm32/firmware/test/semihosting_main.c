@@ -21,6 +21,7 @@ static int32_t host(int32_t operation, int32_t a, int32_t b, int32_t c)
 
 static void leave(int32_t code) { host(EXIT, 0x20026, code, 0); }
 
+static struct snn_state state;
 static uint8_t row[3 * SNN_IMAGE_SIZE];
 static uint8_t payload[SNN_PAYLOAD_BYTES];
 
@@ -31,15 +32,15 @@ int main(void)
         leave(1);
     for (;;) {
         int sent = 0;
-        snn_reset();
+        snn_reset(&state);
         for (int y = 0; y < SNN_IMAGE_SIZE; y++) {
             const int32_t missing = host(READ, images, AT(row), sizeof row);
             if (missing != 0)
                 leave(y == 0 && missing == (int32_t)sizeof row ? 0 : 2);
-            sent += snn_push_row(row, payload + sent);
+            sent += snn_push_row(&state, row, payload + sent);
         }
-        sent += snn_finish(payload + sent);
-        if (sent != SNN_PAYLOAD_BYTES || snn_check() != SNN_OK || host(WRITE, payloads, AT(payload), sent) != 0)
+        sent += snn_finish(&state, payload + sent);
+        if (sent != SNN_PAYLOAD_BYTES || snn_check(&state) != SNN_OK || host(WRITE, payloads, AT(payload), sent) != 0)
             leave(3);
     }
 }

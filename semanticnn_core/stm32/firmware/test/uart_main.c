@@ -67,16 +67,17 @@ static void answer(const uint8_t *bytes, int count)
 
 int main(void)
 {
+    static struct snn_state state;
     static uint8_t row[3 * SNN_IMAGE_SIZE];
     static uint8_t payload[SNN_PAYLOAD_BYTES];
     open_uart();
     for (;;) {
-        snn_reset();
+        snn_reset(&state);
         for (int y = 0; y < SNN_IMAGE_SIZE; y++) {
             for (int i = 0; i < (int)sizeof row; i++)
                 row[i] = receive();
-            answer(payload, snn_push_row(row, payload));
+            answer(payload, snn_push_row(&state, row, payload));
         }
-        answer(payload, snn_finish(payload));
+        answer(payload, snn_finish(&state, payload));
     }
 }
