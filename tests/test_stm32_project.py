@@ -226,3 +226,84 @@ def test_what_fails_leaves_nothing_behind_and_an_earlier_project_whole(pair, ima
         with pytest.raises(OSError, match="no space"):
             write_project(firmware, tmp_path / name, model, images, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"] and files(tmp_path / "earlier") == files(project)
+
+
+TWO = """
+#include <stdio.h>
+#include "day.h"
+#include "night.h"
+/* two images of one model and one of another, row by row in turn */
+static struct day_state one, other;
+static struct night_state third;
+static uint8_t images[2][DAY_IMAGE_SIZE][3 * DAY_IMAGE_SIZE], dark[NIGHT_IMAGE_SIZE][3 * NIGHT_IMAGE_SIZE];
+static uint8_t first[DAY_PAYLOAD_BYTES], second[DAY_PAYLOAD_BYTES], last[NIGHT_PAYLOAD_BYTES];
+int main(void)
+{
+    if (fread(images, 1, sizeof images, stdin) + fread(dark, 1, sizeof dark, stdin) != sizeof images + sizeof dark)
+        return 1;
+    int a = 0, b = 0, c = 0;
+    day_reset(&one), day_reset(&other), night_reset(&third);
+    for (int y = 0; y < NIGHT_IMAGE_SIZE; y++) {
+        if (y < DAY_IMAGE_SIZE) {
+            a += day_push_row(&one, images[0][y], first + a);
+            b += day_push_row(&other, images[1][y], second + b);
+        }
+        c += night_push_row(&third, dark[y], last + c);
+    }
+    a += day_finish(&one, first + a), b += day_finish(&other, second + b), c += night_finish(&third, last + c);
+    if (day_check(&one) != DAY_OK || day_check(&other) != DAY_OK || night_check(&third) != NIGHT_OK)
+        return 2;
+    fwrite(first, 1, (size_t)a, stdout), fwrite(second, 1, (size_t)b, stdout), fwrite(last, 1, (size_t)c, stdout);
+    return 0;
+}
+"""
+
+
+@pytest.mark.slow
+def test_two_models_and_three_images_at_a_time_in_one_program(tmp_path):
+    sent, given, sources, includes = b"", b"", [], []
+    for name, (model_settings, codec_settings, ratio, window), count in zip(
+        ("day", "night"), PAIRS.values(), (2, 1), strict=True
+    ):
+        model = small_model(**model_settings)
+        codec = small_codec(model, importance=window == "importance", **codec_settings)
+        firmware = small_firmware(model, codec, ratio, window)
+        images = photos(count, firmware.encoder.image_size)
+        write_project(firmware, tmp_path / name, model, images, prefix=name)
+        sources += [str(each) for each in (tmp_path / name / name).glob("*.c")]
+        includes.append(f"-I{tmp_path / name / name}")
+        sent, given = sent + firmware.payload(images).numpy().tobytes(), given + project_module.rows_first(images)
+    (tmp_path / "two.c").write_text(TWO, encoding="utf-8")
+    command = list(build.host_compilers().values())[-1]
+    program = str(tmp_path / "two")
+    flags = ("-std=c99", "-O1", *build.WARNINGS)
+    build.run_tool((*command, *flags, *includes, *sources, str(tmp_path / "two.c"), "-o", program))
+    assert build.run_tool((program,), given=given).stdout == sent
+
+
+@pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+def test_a_project_of_another_name_is_whole_and_works(pair, images, tmp_path):
+    model, firmware = pair
+    write_project(firmware, tmp_path / "out", model, images, prefix="cam_2")
+    found = files(tmp_path / "out")
+    assert set(found) == {each.replace("snn", "cam_2") for each in FILES.split()}
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.suffix not in project_module.TEXTS or "snn" not in path.read_text(encoding="utf-8").lower()
+    assert build.prefix_of(tmp_path / "out") == "cam_2"
+    assert torch.equal(run_host(tmp_path / "out", build.host_compilers()["zig"], images), firmware.payload(images))
+    emulator = Emulator(build.build(tmp_path / "out", build.toolchains()[0]))
+    assert torch.equal(emulator.run(images[:1]), firmware.payload(images[:1]))
+    write_project(firmware, tmp_path / "out", model, images, force=True)
+    assert set(files(tmp_path / "out")) - {"build"} >= set(FILES.split())
+
+
+@pytest.mark.parametrize("prefix", ["", "2cam", "Cam", "a-b", "test", "port"])
+def test_what_cannot_begin_names_is_refused(prefix, pair, images, tmp_path):
+    with pytest.raises(ExportError, match="small letters, digits and underscores"):
+        write_project(pair[1], tmp_path / "out", pair[0], images, prefix=prefix)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_project_is_not_built(tmp_path):
+    with pytest.raises(build.BuildError, match="is no exported project"):
+        build.prefix_of(tmp_path)

@@ -34,6 +34,8 @@ class Export(Settings):
     """The Cortex-M of the check."""
     images: int = setting(20, 1)
     """Test images of the check, beside extreme ones."""
+    prefix: str = "snn"
+    """What all names of the C sources begin with; models of one program need different ones."""
     force: bool = False
     """Replace an earlier project in that folder."""
     dataset: str | None = None
@@ -48,12 +50,13 @@ class Export(Settings):
         from semanticnn_core.stm32.build import toolchains
         from semanticnn_core.stm32.check import check_project
         from semanticnn_core.stm32.extremes import extreme_images
-        from semanticnn_core.stm32.project import check_place, write_project
+        from semanticnn_core.stm32.project import check_place, check_prefix, write_project
         from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
         from semanticnn_core.systems import open_checkpoint
 
         claim(self.out.parent, lambda path: True, "semanticnn export", ())
+        check_prefix(self.prefix)
         check_place(self.out, self.force)
         if self.check:
             toolchains()  # refuses to check without a compiler
@@ -66,7 +69,7 @@ class Export(Settings):
         about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px from {data.name}."
         extreme = extreme_images(model, codec)
         vectors = torch.cat([test[:VECTORS], extreme])
-        write_project(firmware, self.out, model, vectors, about, self.force, calibration)
+        write_project(firmware, self.out, model, vectors, about, self.force, calibration, self.prefix)
         if not self.check:
             print(f"{self.out}: C for {firmware.payload_bytes} bytes an image; start with its README.md")
             return

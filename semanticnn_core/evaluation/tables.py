@@ -24,10 +24,10 @@ COLUMNS = {
     "levers": tuple("variant train_seed bytes ber estimated_ber seed accuracy".split()),
 }
 """Kinds of table: systems on one data set, a row a point and channel seed, the uncompressed network first (""); what
-others report, bytes at 8 bits a value and as 32-bit floats, of detectors apart; systems over bursts and lost
-packets, and by what the receiver knows of the bit error rate; schemes and byte budgets over training seeds, scheme being "released", "ours" or a variant such as "ours, 4
-centers"; what maps are worth; trainings with and without L_XAI; trainings that differ from ours in one thing,
-decoded with the rate that the receiver estimated."""
+others report, bytes at 8 bits a value and as 32-bit floats, of detectors apart; systems over bursts and lost packets,
+and by what the receiver knows of the bit error rate; schemes and byte budgets over training seeds, scheme being
+"released", "ours" or a variant such as "ours, 4 centers"; what maps are worth; trainings with and without L_XAI;
+trainings that differ from ours in one thing, decoded with the rate that the receiver estimated."""
 VARIANTS = ("ours", "ours, 4 centers")
 """Schemes that are compared with the released one."""
 

@@ -17,8 +17,6 @@ from typing import Literal, get_args
 Core = Literal["m7", "m4", "m3", "m33", "m0plus"]
 CORES: tuple[Core, ...] = get_args(Core)
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
-LIBRARY = dict.fromkeys(("snn/snn.c", "snn/snn_model.c"), WARNINGS)
-"""The encoder's sources, with the flags of each."""
 BARE = {"port/startup.c": ("-std=gnu99",), "port/memory.c": ("-fno-builtin",)}
 """What a program without a C library needs beside them."""
 LINKER = "port/stm32h750.ld"
@@ -66,6 +64,14 @@ def toolchains() -> list[Toolchain]:
     return [each for each in (zig(), gcc()) if each]
 
 
+def prefix_of(project: Path) -> str:
+    """Return what all names of a project begin with, its folder of sources too; a BuildError where it is none."""
+    for header in sorted(project.glob("*/*_model.h")):
+        if header.name == f"{header.parent.name}_model.h":
+            return header.parent.name
+    raise BuildError(f"{project} is no exported project: it holds no NAME/NAME_model.h")
+
+
 def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "emulator") -> Path:
     """Compile and link the firmware of a project folder with test/MAIN_main.c; return the ELF.
 
@@ -75,10 +81,11 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
     folder = project / "build" / f"{toolchain.name}-{core}-{main}"
     folder.mkdir(parents=True, exist_ok=True)
     command = (*toolchain.command, *(flag.format(core) for flag in toolchain.flags))
-    objects = []
-    for source, flags in {**LIBRARY, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():
+    objects, name = [], prefix_of(project)
+    library = dict.fromkeys((f"{name}/{name}.c", f"{name}/{name}_model.c"), WARNINGS)
+    for source, flags in {**library, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():
         objects.append(str(folder / f"{Path(source).stem}.o"))
-        run_tool((*command, *OPTIMIZE, "-std=c99", "-Isnn", *flags, "-c", source, "-o", objects[-1]), project)
+        run_tool((*command, *OPTIMIZE, "-std=c99", f"-I{name}", *flags, "-c", source, "-o", objects[-1]), project)
     script = (project / LINKER).read_text(encoding="utf-8")
     if main == "semihosting":
         for ours, theirs in MPS2.items():
@@ -103,8 +110,9 @@ def build_host(project: Path, command: tuple[str, ...], name: str = "host") -> P
     project = project.resolve()
     program = project / "build" / (f"{name}.exe" if os.name == "nt" else name)
     program.parent.mkdir(exist_ok=True)
-    sources = (*LIBRARY, "snn/snn_frame.c", "test/host_main.c")
-    run_tool((*command, "-std=c99", "-O1", *WARNINGS, "-Isnn", *sources, "-o", str(program)), project)
+    own = prefix_of(project)
+    sources = (*(f"{own}/{own}{part}.c" for part in ("", "_model", "_frame")), "test/host_main.c")
+    run_tool((*command, "-std=c99", "-O1", *WARNINGS, f"-I{own}", *sources, "-o", str(program)), project)
     return program
 
 

@@ -26,6 +26,8 @@ FLASH, RAM, MEMORY = 0x08000000, 0x20000000, 128 * 1024
 IMAGE, OUT, STOP = 0x60000000, 0x61000000, 0x62000000
 """Beside the device's memory: the image that is pushed (read only), the bytes that leave, where functions return."""
 PAGES = 0x1000000, 0x10000, 0x1000
+PUSH = "_push_row"
+"""How the name of the function ends that takes a row."""
 PAINT = 0xA5
 PATIENCE = 30
 """Seconds that one call may take; a row takes milliseconds."""
@@ -68,6 +70,7 @@ class Emulator:
         self.flash_bytes = sum(len(data) for _, data in loads)
         self.symbols = {each.name: each["st_value"] for each in symbols}
         self.state = self.symbols.get("state", 0)
+        self.prefix = next((each[: -len(PUSH)] for each in self.symbols if each.endswith(PUSH)), "")
         functions = (each for each in symbols if each["st_info"]["type"] == "STT_FUNC")
         self._functions = sorted((each["st_value"] & ~1, each.name) for each in functions)
         if self.flash_bytes > MEMORY or self.ram_bytes > MEMORY:
@@ -113,13 +116,13 @@ class Emulator:
     def _image(self, image: Tensor) -> Tensor:
         """Send an image uint8 (3, H, W) row by row; returns the bytes that left."""
         self.machine.mem_write(IMAGE, rows_first(image))
-        self._call("snn_reset", self.state)
+        self._call(f"{self.prefix}_reset", self.state)
         payload = bytearray()
         for row in range(image.shape[1]):
-            payload += self._sent("snn_push_row", self.state, IMAGE + row * image[:, 0].numel(), OUT)
-        payload += self._sent("snn_finish", self.state, OUT)
-        if status := self._call("snn_check", self.state):
-            raise EmulationError(f"snn_check says {status} after the image")
+            payload += self._sent(self.prefix + PUSH, self.state, IMAGE + row * image[:, 0].numel(), OUT)
+        payload += self._sent(f"{self.prefix}_finish", self.state, OUT)
+        if status := self._call(f"{self.prefix}_check", self.state):
+            raise EmulationError(f"{self.prefix}_check says {status} after the image")
         return torch.frombuffer(payload, dtype=torch.uint8)
 
     def _sent(self, function: str, *arguments: int) -> bytes:

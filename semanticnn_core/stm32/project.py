@@ -1,5 +1,6 @@
 """The project folder for a board: generated tables beside the hand-written C, build files, test vectors, ONNX."""
 
+import re
 import shutil
 from pathlib import Path
 from string import Template
@@ -20,6 +21,10 @@ SOURCES = Path(__file__).parent / "firmware"
 LICENSE = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 LINE, INDENT = 119, "    "
 """Longest line of a table, and how it begins."""
+PREFIX = "snn"
+"""What names in the C sources begin with, in capitals those of the preprocessor; nothing else contains it."""
+TEXTS = (".c", ".h", ".ini", ".md", ".txt")
+"""Files that hold such names."""
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
 
 
@@ -31,23 +36,27 @@ def write_project(
     about: str = "",
     force: bool = False,
     calibration: Tensor | None = None,
+    prefix: str = PREFIX,
 ) -> None:
     """Write the project folder `out` for a board; nothing is left of it when that fails.
 
     model: the task network whose device part is in the firmware; images: uint8 (B, 3, H, W), the test vectors.
     about: a sentence on where the encoder comes from.
     calibration: uint8 (B, 3, H, W), from which the int8 ONNX model takes its ranges; the test vectors when left out.
+    prefix: what all names begin with, so that several models fit one program; small letters, digits and underscores.
     force: replace an earlier project. Any other folder that is not empty is refused with an ExportError.
     """
     out = Path(out)
+    check_prefix(prefix)
     check_place(out, force)
     with replacing(out) as folder:
         shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        write_model(firmware, folder / "snn")
+        write_model(firmware, folder / PREFIX)
         _write_vectors(firmware, folder / "vectors", images)
         (folder / "onnx").mkdir()
         write_onnx(model, firmware.codec, folder / "onnx", images if calibration is None else calibration)
         _write_readme(firmware, folder / "README.md", len(images), about)
+        _rename(folder, prefix)
         if out.exists():
             shutil.rmtree(out)
 
@@ -55,12 +64,33 @@ def write_project(
 def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
     found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
-    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
-    if found - ours or (found and not (out / "snn" / "snn_model.h").is_file()):
+    own = {each for each in found if (out / each / f"{each}_model.h").is_file()}
+    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"} | own
+    if found - ours or (found and len(own) != 1):
         strange = min(found - ours, default=min(found))
         raise ExportError(f"{out} holds something else than an exported project ({strange}); name another folder")
     if found and not force:
         raise ExportError(f"{out} holds a project already; replace it with --force, or name another folder")
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse with an ExportError what cannot begin the names of a C program."""
+    if not re.fullmatch("[a-z][a-z0-9_]*", prefix) or prefix in {each.name for each in SOURCES.iterdir()} - {PREFIX}:
+        raise ExportError(
+            f"prefix must be small letters, digits and underscores, a letter first, such as {PREFIX}; got {prefix!r}"
+        )
+
+
+def _rename(folder: Path, prefix: str) -> None:
+    """Let all names in a project, and those of its files, begin with a prefix."""
+    if prefix == PREFIX:
+        return
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in TEXTS:
+            text = path.read_text(encoding="utf-8").replace(PREFIX, prefix).replace(PREFIX.upper(), prefix.upper())
+            path.write_text(text, encoding="utf-8")
+    for path in sorted(folder.rglob(f"{PREFIX}*"), reverse=True):  # what is in a folder before the folder
+        path.rename(path.with_name(path.name.replace(PREFIX, prefix)))
 
 
 def write_model(firmware: Firmware, folder: Path) -> None:
