@@ -14,6 +14,10 @@ from semanticnn_core import cli
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.stm32 import build, check
+from semanticnn_core.stm32.project import write_model
+from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, Ranges, measure_ranges, quantize_encoder
+from semanticnn_core.stm32.tables import Firmware
+from semanticnn_core.systems import load_checkpoint, open_checkpoint
 from semanticnn_core.systems.checkpoints import save_checkpoint
 from semanticnn_core.tasks.split import SplitModel
 
@@ -110,3 +114,26 @@ def test_a_value_out_of_range_is_refused_before_anything_loads(option, named, ca
     with pytest.raises(SystemExit) as caught:
         export(f"--out nowhere {option}")
     assert caught.value.code == 2 and named in capsys.readouterr().err and not Path("nowhere").exists()
+
+
+def test_without_data_a_checkpoint_s_own_calibration_makes_the_firmware(tmp_path, capsys):
+    """The same tables as with the data, and extreme images as vectors."""
+    root, name = tmp_path / "nothing", "mobilenet_v2-cifar100"
+    root.mkdir()
+    cli.main(f"export --checkpoint {name} --data-root {root} --out {tmp_path}/c".split())
+    assert "only extreme images travel with it" in capsys.readouterr().err
+    sizes = (tmp_path / "c/vectors/sizes.txt").read_text(encoding="utf-8")
+    assert "payload_bytes=384" in sizes and "images=24" in sizes
+    checkpoint = load_checkpoint(name)
+    ranges = Ranges(**checkpoint.about["systems"]["semanticnn"]["ranges"])
+    model, codec = checkpoint.model, checkpoint.codec
+    firmware = Firmware(quantize_encoder(model, codec, ranges), codec, model.feature_shape)
+    write_model(firmware, root)
+    assert (root / "snn_model.c").read_text() == (tmp_path / "c/snn/snn_model.c").read_text()
+
+
+def test_the_published_calibration_is_that_of_the_training_images():
+    checkpoint, data = open_checkpoint("mobilenet_v2-scene_digits")
+    kept = Ranges(**checkpoint.about["systems"]["semanticnn"]["ranges"])
+    measured = measure_ranges(checkpoint.model, checkpoint.codec, data.train.first(CALIBRATION_IMAGES)["image"])
+    assert kept.latent == pytest.approx(measured.latent, rel=1e-5) and kept.feature == pytest.approx(measured.feature)

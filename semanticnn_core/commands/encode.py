@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from semanticnn_core.commands.shared import calibration_of
 from semanticnn_core.config import DEFAULT_CHECKPOINT, Slice, Window
 from semanticnn_core.settings import Settings, setting
 
 if TYPE_CHECKING:
     from semanticnn_core.systems import SemanticNN
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Encode(SentBySystem):
     out: Path
     """File to write."""
     dataset: str | None = None
-    """Data set that calibrates the integer encoder; the one the codec was trained on when left out."""
+    """Data set that calibrates the integer encoder; what the checkpoint keeps of its training when left out."""
     float: bool = False
     """Encode in floating point, not in the integers of the firmware."""
     force: bool = False
@@ -71,7 +73,7 @@ class Encode(SentBySystem):
         images = torch.stack([decode_image(path, model.image_size) for path in self.images])
         system = SemanticNN(model, checkpoint.system(self.system), self.slice)
         if not self.float:
-            system = in_integers(system, self.dataset or checkpoint.about.get("dataset", ""), self.data_root)
+            system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root)
         payload = torch.cat([system.send(part).data.cpu() for part in images.to(model.device).split(250)])
         with replacing(self.out) as temporary:
             temporary.write_bytes(payload.numpy().tobytes())
@@ -79,17 +81,18 @@ class Encode(SentBySystem):
         print(f"{self.out}: {payload.numel()} bytes, {size} for each of {count} image{'' if count == 1 else 's'}")
 
 
-def in_integers(system: "SemanticNN", dataset: str, root: Path) -> "SemanticNN":
-    """Return the system as the firmware computes it; where that cannot be had, say so and return it as it is."""
-    from semanticnn_core.datasets import DataError, load_dataset
-    from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, ExportError, quantize_encoder
+def in_integers(
+    system: "SemanticNN", checkpoint: "Checkpoint", name: str, dataset: str | None, root: Path
+) -> "SemanticNN":
+    """Return a checkpoint's system as the firmware computes it, or, where that cannot be had, say so and return it."""
+    from semanticnn_core.datasets import DataError
+    from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
     from semanticnn_core.stm32.system import IntegerSemanticNN
     from semanticnn_core.stm32.tables import Firmware
 
     model = system.model
     try:
-        data = load_dataset(dataset, root, model.image_size, download=False)
-        encoder = quantize_encoder(model, system.codec, data.train.first(CALIBRATION_IMAGES)["image"])
+        encoder = quantize_encoder(model, system.codec, calibration_of(checkpoint, name, dataset, root))
         return IntegerSemanticNN.of(model, Firmware(encoder, system.codec, model.feature_shape, system.slice))
     except (DataError, ExportError) as error:
         print(f"encoded in floating point, not as the firmware does: {error}", file=sys.stderr)

@@ -4,11 +4,17 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from semanticnn_core.commands.shared import calibration_of
 from semanticnn_core.config import DEFAULT_CHECKPOINT, Slice
 from semanticnn_core.settings import POSITIVE, Settings, setting
 from semanticnn_core.stm32.build import Core
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 VECTORS = 4
 """Test images that travel with a project, beside extreme ones."""
@@ -39,7 +45,8 @@ class Export(Settings):
     force: bool = False
     """Replace an earlier project in that folder."""
     dataset: str | None = None
-    """Data set for calibration and test vectors; the one the codec was trained on when left out."""
+    """Data set for calibration and test vectors; when left out, the calibration that the checkpoint keeps, and images
+    of the data it was trained on where they are to be had."""
     data_root: Path = Path("data")
     """Where data sets and checkpoints lie."""
 
@@ -51,22 +58,21 @@ class Export(Settings):
         from semanticnn_core.stm32.check import check_project
         from semanticnn_core.stm32.extremes import extreme_images
         from semanticnn_core.stm32.project import check_place, check_prefix, write_project
-        from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
+        from semanticnn_core.stm32.quantize import quantize_encoder
         from semanticnn_core.stm32.tables import Firmware
-        from semanticnn_core.systems import open_checkpoint
+        from semanticnn_core.systems import load_checkpoint
 
         claim(self.out.parent, lambda path: True, "semanticnn export", ())
         check_prefix(self.prefix)
         check_place(self.out, self.force)
         if self.check:
             toolchains()  # refuses to check without a compiler
-        checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
+        checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, checkpoint.system(self.system)
-        calibration = data.train.first(CALIBRATION_IMAGES)["image"]
-        encoder = quantize_encoder(model, codec, calibration)
+        encoder = quantize_encoder(model, codec, calibration_of(checkpoint, self.system, self.dataset, self.data_root))
         firmware = Firmware(encoder, codec, model.feature_shape, Slice(self.slice_ratio, self.window))
-        test = data.test.first(max(self.images, VECTORS))["image"]
-        about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px from {data.name}."
+        test, calibration, source = self._photographs(checkpoint)
+        about = f"For the checkpoint `{checkpoint.name}`: images of {model.image_size} px{source}."
         extreme = extreme_images(model, codec)
         vectors = torch.cat([test[:VECTORS], extreme])
         write_project(firmware, self.out, model, vectors, about, self.force, calibration, self.prefix)
@@ -77,3 +83,21 @@ class Export(Settings):
         print(json.dumps(result, indent=2))
         if result["mismatching_bytes"]:
             sys.exit(1)
+
+    def _photographs(self, checkpoint: "Checkpoint") -> "tuple[Tensor, Tensor | None, str]":
+        """Return test images, images that calibrate the ONNX model, and where they are from; none without the data."""
+        import torch
+
+        from semanticnn_core.datasets import DataError
+        from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES
+        from semanticnn_core.systems import open_checkpoint
+
+        try:
+            _, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root, download=False)
+        except DataError as error:
+            if self.dataset:
+                raise
+            print(f"only extreme images travel with it, and calibrate the int8 ONNX model: {error}", file=sys.stderr)
+            return torch.zeros(0, 3, *[checkpoint.model.image_size] * 2, dtype=torch.uint8), None, ""
+        test = data.test.first(max(self.images, VECTORS))["image"]
+        return test, data.train.first(CALIBRATION_IMAGES)["image"], f" from {data.name}"

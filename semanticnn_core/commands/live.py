@@ -139,7 +139,7 @@ class Send(Framed):
         system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
         framing = framing_of(system, self.packet, self.key)
         if not self.float:
-            system = in_integers(system, self.dataset or checkpoint.about.get("dataset", ""), self.data_root)
+            system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root)
         right = answered = 0
         sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
         for number, answer in sent:

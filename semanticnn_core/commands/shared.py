@@ -10,6 +10,8 @@ from zlib import crc32
 
 if TYPE_CHECKING:
     from semanticnn_core.datasets import ImageDataset
+    from semanticnn_core.stm32.quantize import Ranges
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 _arguments: list[str] = []
 
@@ -55,6 +57,22 @@ def surveyed(data: "ImageDataset") -> str:
         print(summary.describe(), file=sys.stderr, flush=True)
     summary.refuse_damaged()
     return summary.fingerprint
+
+
+def calibration_of(checkpoint: "Checkpoint", system: str, dataset: str | None, root: Path) -> "Ranges":
+    """Return the ranges that fix a checkpoint's integer encoder: those it keeps, or a data set's where one is named.
+
+    Raises DataError where they have to be measured and the data are missing.
+    """
+    from semanticnn_core.datasets import load_dataset
+    from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, Ranges, measure_ranges
+
+    kept = checkpoint.about.get("systems", {}).get(system, {}).get("ranges")
+    if kept and not dataset:
+        return Ranges(**kept)
+    model = checkpoint.model
+    data = load_dataset(checkpoint.dataset(dataset or ""), root, model.image_size, download=False)
+    return measure_ranges(model, checkpoint.system(system), data.train.first(CALIBRATION_IMAGES)["image"])
 
 
 def _is_checkpoint(folder: Path) -> bool:

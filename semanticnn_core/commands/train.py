@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -177,6 +177,7 @@ class Train(Settings):
         from semanticnn_core.evaluation.doctor import examine
         from semanticnn_core.evaluation.publish import write_readme, write_results
         from semanticnn_core.explain.importance import fit_importance
+        from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, measure_ranges
         from semanticnn_core.systems.checkpoints import (
             check_exportable,
             kept_systems,
@@ -188,6 +189,7 @@ class Train(Settings):
         fit_importance(codec, base.model, data.train)
         table = self._measured(base, data, codec)
         known = source.about.get("systems", {}).get(self._begun(source), {}) if source else {}
+        ranges = measure_ranges(base.model, codec, data.train.first(CALIBRATION_IMAGES)["image"])
         training, (first, second) = dict(known.get("training", {})), self.stages
         if self.finetune:
             training["finetune"] = [*training.get("finetune", []), second.to_dict()]
@@ -195,6 +197,7 @@ class Train(Settings):
             training = {"stage1": first.to_dict(), "stage2": second.to_dict()}
         own = {
             "training": training,
+            "ranges": asdict(ranges),
             "results": byte_counts(base.model, codec),
             "commands": [*known.get("commands", []), this_command()],
         }

@@ -37,26 +37,44 @@ class FloatStem:
     pool: bool
 
 
-@torch.no_grad()
-def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) -> IntegerEncoder:
-    """Return the integer encoder of a task network's device part and a codec.
+@dataclass(frozen=True)
+class Ranges:
+    """The largest values that calibration met: of the feature, and of the encoder's convolution either way."""
 
-    images: uint8 (B, 3, H, W), a few hundred like those the device will see; they fix the ranges of feature (where its
-    activation leaves it open) and latent.
-    Raises ExportError for what no firmware can be made of, and when a sum could overflow.
+    feature: float
+    latent: float
+
+
+@torch.no_grad()
+def measure_ranges(model: SplitModel, codec: SemanticCodec, images: Tensor) -> Ranges:
+    """Return the ranges on images uint8 (B, 3, H, W), a few hundred like those the device will see.
+
+    Raises ExportError for anything else.
     """
     if images.dtype != torch.uint8 or images.dim() != 4 or len(images) == 0 or images.shape[1] != 3:
         raise ExportError(f"calibration images must be uint8 (B, 3, H, W), got {images.dtype} {tuple(images.shape)}")
+    feature, latent, encoder = 0.0, 0.0, codec.encoder
+    with evaluating(model):
+        for part in images.split(64):
+            seen = model.device_part(part.to(model.device))
+            feature = max(feature, float(seen.max()))
+            latent = max(latent, float(encoder.conv(encoder.padded(seen)).abs().max()))
+    return Ranges(feature, latent)
+
+
+@torch.no_grad()
+def quantize_encoder(model: SplitModel, codec: SemanticCodec, calibration: Tensor | Ranges) -> IntegerEncoder:
+    """Return the integer encoder of a task network's device part and a codec.
+
+    calibration: the ranges of feature (where its activation leaves it open) and latent, or images to measure them on.
+    Raises ExportError for what no firmware can be made of, and when a sum could overflow.
+    """
     check_exportable(codec)
     stem, encoder = check_sizes(model, codec.config), codec.encoder
     _check_finite("encoder", encoder.conv.weight, encoder.conv.bias, encoder.gdn.gamma, encoder.gdn.beta)
-    largest_feature = largest = 0.0
-    with evaluating(model):
-        for part in images.split(64):
-            feature = model.device_part(part.to(model.device))
-            largest_feature = max(largest_feature, float(feature.max()))
-            largest = max(largest, float(encoder.conv(encoder.padded(feature)).abs().max()))
-    top = stem.top if math.isfinite(stem.top) else largest_feature
+    if not isinstance(calibration, Ranges):
+        calibration = measure_ranges(model, codec, calibration)
+    top = stem.top if math.isfinite(stem.top) else calibration.feature
     if not top > 0:
         raise ExportError("the feature is zero for every calibration image: the stem is dead; train the network first")
     feature_step = top / LARGEST_FEATURE
@@ -70,7 +88,7 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, images: Tensor) ->
         )
     weight, bias = encoder.conv.weight.double().cpu() * feature_step, encoder.conv.bias.double().cpu()
     inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)
-    code_step = HEADROOM * largest / LARGEST_LATENT
+    code_step = HEADROOM * calibration.latent / LARGEST_LATENT
     code_layer = _layer(weight, bias, inputs, 127, code_step, encoder.stride, "encoder")
     return IntegerEncoder(
         image_size=model.image_size,

@@ -62,6 +62,12 @@ class Checkpoint:
             )
         return self.systems[name]
 
+    def dataset(self, named: str = "") -> str:
+        """Return the data set that is named, or the one that it was trained on; a CheckpointError where none is."""
+        if not (name := named or self.about.get("dataset", "")):
+            raise CheckpointError(f"{self.name} does not say what it was trained on; name it with --dataset")
+        return name
+
 
 def find_checkpoint(name: str, root: str | Path = "data") -> Path:
     """Return the folder of a checkpoint given by name (under `root`/checkpoints) or by path.
@@ -127,10 +133,8 @@ def open_checkpoint(
     Raises CheckpointError or DataError when either is missing, damaged, or does not fit the other.
     """
     checkpoint = load_checkpoint(name or (checkpoint_for(dataset, root) if dataset else DEFAULT_CHECKPOINT), root)
-    dataset = dataset or checkpoint.about.get("dataset", "")
-    if not dataset:
-        raise CheckpointError(f"{checkpoint.name} does not say what it was trained on; name it with --dataset")
-    return checkpoint, matching(load_dataset(dataset, root, checkpoint.model.image_size, download=download), checkpoint)
+    data = load_dataset(checkpoint.dataset(dataset), root, checkpoint.model.image_size, download=download)
+    return checkpoint, matching(data, checkpoint)
 
 
 def matching(data: ImageDataset, checkpoint: Checkpoint) -> ImageDataset:
