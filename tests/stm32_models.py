@@ -17,7 +17,8 @@ from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 RESNET = {"channels": 16, "kernel": 7, "pool": True, "six": False}
 """A stem built as ResNet's is."""
 FILES = """
-CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/device_int8.onnx platformio.ini
+CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/device_int8.onnx
+onnx/reference.npz platformio.ini
 port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_frame.c snn/snn_frame.h
 snn/snn_model.c snn/snn_model.h
 test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c

@@ -228,6 +228,19 @@ def test_what_fails_leaves_nothing_behind_and_an_earlier_project_whole(pair, ima
     assert [path.name for path in tmp_path.iterdir()] == ["earlier"] and files(tmp_path / "earlier") == files(project)
 
 
+def test_payloads_can_be_made_of_the_onnx_model_s_latents_with_numpy_alone(project, pair):
+    _, firmware = pair
+    with np.load(project / "onnx/reference.npz") as held:
+        reference = dict(held)
+    latents = run_onnx(project / "onnx" / FLOAT, torch.from_numpy(reference["images"])).numpy()
+    assert np.array_equal(latents, reference["latents"])
+    index = np.searchsorted(reference["thresholds"], latents)  # (B, K, h, w)
+    words = reference["words"][index].transpose(0, 2, 3, 1)[..., None]
+    bits = words >> np.arange(firmware.codec.config.bits) & 1
+    whole = np.packbits(bits.reshape(len(words), -1), axis=1, bitorder="little")
+    assert np.array_equal(whole, reference["payloads"])
+
+
 TWO = """
 #include <stdio.h>
 #include "day.h"

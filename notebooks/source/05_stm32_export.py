@@ -143,14 +143,15 @@ most = image_bytes + encoder.stem.weight.shape[0] * (model.image_size // 2) ** 2
 viz.draw_memory(memory["ram"], {"layer by layer, 32-bit floats": 4 * most, "…, 8 bits": most})
 
 # %% [markdown]
-# The image itself is never in memory; a few of its rows are. This function is all that a camera driver calls:
+# The image itself is never in memory; a few of its rows are, in a structure that the caller owns: two cameras are two
+# of them. This function is all that a camera driver calls:
 
 # %%
 viz.c_function("snn_push_row")
 
 # %% [markdown]
 # Its first line is about mistakes. A driver may push a row too many, finish too early, or forget to reset: it gets 0
-# bytes, never a negative number that would move its pointer back, and `snn_check()` says what went wrong first. Until
+# bytes, never a negative number that would move its pointer back, and `snn_check` says what went wrong first. Until
 # the next `snn_reset` nothing is written. **Why must an error code not share its number with a count?**
 #
 # ## Run it

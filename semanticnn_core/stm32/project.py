@@ -6,13 +6,14 @@ from pathlib import Path
 from string import Template
 from textwrap import fill
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
 from semanticnn_core.files import replacing
-from semanticnn_core.stm32.onnx_export import write_onnx
+from semanticnn_core.stm32.onnx_export import FLOAT, run_onnx, write_onnx
 from semanticnn_core.stm32.quantize import ExportError, check_sizes, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.tasks.split import SplitModel, evaluating
@@ -55,6 +56,7 @@ def write_project(
         _write_vectors(firmware, folder / "vectors", images)
         (folder / "onnx").mkdir()
         write_onnx(model, firmware.codec, folder / "onnx", images if calibration is None else calibration)
+        _write_reference(firmware, folder / "onnx" / "reference.npz", images)
         _write_readme(firmware, folder / "README.md", len(images), about)
         _rename(folder, prefix)
         if out.exists():
@@ -176,6 +178,25 @@ def _write_vectors(firmware: Firmware, folder: Path, images: Tensor) -> None:
     }
     text = "".join(f"{name}={value}\n" for name, value in sizes.items())
     (folder / "sizes.txt").write_text(text, encoding="utf-8")
+
+
+def _write_reference(firmware: Firmware, path: Path, images: Tensor) -> None:
+    """Write what makes bytes of the ONNX models' latents, and what those give for the test vectors.
+
+    images uint8 (B, 3, H, W), latents float32 (B, K, h, w) by onnxruntime, thresholds float32 (n − 1,) between the
+    centres, words uint8 (n,) of their indices, payloads uint8 (B, bytes) of the whole code.
+    """
+    quantizer, latents = firmware.codec.quantizer, run_onnx(path.with_name(FLOAT), images)
+    levels = quantizer.levels.detach().cpu()
+    index = torch.bucketize(latents, (levels[1:] + levels[:-1]) / 2)
+    np.savez_compressed(
+        path,
+        images=images.numpy(),
+        latents=latents.numpy(),
+        thresholds=((levels[1:] + levels[:-1]) / 2).numpy(),
+        words=quantizer.code.cpu().byte().numpy(),
+        payloads=firmware.codec.pack_index(index).data.numpy(),
+    )
 
 
 def rows_first(images: Tensor) -> bytes:
