@@ -12,6 +12,7 @@ from semanticnn_core.channels import Payload
 from semanticnn_core.channels.chips import GENERATORS, LoRaChip, WiFiChip, hamming_errors, viterbi
 from semanticnn_core.channels.fading import Faded
 from semanticnn_core.channels.radio import lora_ber, qam_ber, rayleigh_bpsk_ber
+from semanticnn_core.draws import Draws
 
 ZEROS = Payload(torch.zeros(400, 384, dtype=torch.uint8))
 
@@ -63,9 +64,22 @@ def test_viterbi_returns_what_was_sent_and_corrects_scattered_bits():
     past = torch.cat([torch.zeros(8, 6, dtype=torch.bool), message], 1).unfold(1, 7, 1).flip(2)  # newest first
     taps = torch.tensor([[mask >> 6 - place & 1 for place in range(7)] for mask in GENERATORS]).bool()
     coded = (past[:, :, None] & taps).sum(3) % 2 == 1
-    assert torch.equal(viterbi(coded), message)
+    assert torch.equal(viterbi(coded, Draws(0)), message)
     coded[:, 10::25, 0] ^= True  # far apart: the free distance of 10 corrects each
-    assert torch.equal(viterbi(coded), message)
+    assert torch.equal(viterbi(coded, Draws(0)), message)
+
+
+def test_what_is_left_does_not_depend_on_what_is_sent():
+    """Ties are broken by a coin, so that decoding errors alone is as good as decoding sent words with them."""
+    random = torch.Generator().manual_seed(0)
+    message = torch.cat([torch.rand(150, 394, generator=random) < 0.5, torch.zeros(150, 6, dtype=torch.bool)], 1)
+    past = torch.cat([torch.zeros(150, 6, dtype=torch.bool), message], 1).unfold(1, 7, 1).flip(2)
+    taps = torch.tensor([[mask >> 6 - place & 1 for place in range(7)] for mask in GENERATORS]).bool()
+    coded = (past[:, :, None] & taps).sum(3) % 2 == 1
+    errors = torch.rand(coded.shape, generator=random) < 0.09
+    alone = viterbi(errors, Draws(1)).float().mean(1)
+    sent = (viterbi(coded ^ errors, Draws(2)) ^ message).float().mean(1)
+    assert float(alone.mean()) == pytest.approx(float(sent.mean()), rel=0.15) and float(sent.mean()) > 0.01
 
 
 def test_what_wifi_s_code_leaves_comes_in_runs():

@@ -122,16 +122,17 @@ class WiFiChip:
         def send(payload: Payload) -> Arrival:
             count, size = payload.data.shape
             coded = draws.uniform(count, 8 * size + 6, 2) < rate  # six zeros end the message
-            left = viterbi(coded)[:, : 8 * size].unflatten(1, (size, 8))
+            left = viterbi(coded, draws)[:, : 8 * size].unflatten(1, (size, 8))
             return _arrived(payload, (left << torch.arange(8)).sum(2).byte(), rate)
 
         return send
 
 
-def viterbi(wrong: Tensor) -> Tensor:
-    """Return the bits, bool (B, n), that the nearest code word to received bits (B, n, 2) stands for.
+def viterbi(wrong: Tensor, draws: Draws) -> Tensor:
+    """Return the bits, bool (B, n), that the nearest code word to received bits, bool (B, n, 2), stands for.
 
-    Code words begin and end with six zeros before and behind, the end being part of n.
+    The last six of a message's n bits are zeros. Of two words that are equally near, a coin chooses: else zeros, of
+    which the errors alone are decoded, would be favoured.
     """
     count, steps, _ = wrong.shape
     state = torch.arange(STATES)
@@ -147,12 +148,10 @@ def viterbi(wrong: Tensor) -> Tensor:
     received = 2 * wrong[..., 0].long() + wrong[..., 1].long()
     for step in range(steps):
         reached = distance[:, before] + costs[received[:, step]].int()  # (B, 2, states)
-        distance, choices[step] = reached.min(1).values, reached[:, 1] < reached[:, 0]
-    found, at, rows = (
-        torch.empty(count, steps, dtype=torch.bool),
-        torch.zeros(count, dtype=torch.long),
-        torch.arange(count),
-    )
+        lead = reached[:, 0] - reached[:, 1] + draws.uniform(count, STATES)  # a coin, where both are equal
+        distance, choices[step] = reached.min(1).values, lead > 0.5
+    found, at = torch.empty(count, steps, dtype=torch.bool), torch.zeros(count, dtype=torch.long)
+    rows = torch.arange(count)
     for step in reversed(range(steps)):
         found[:, step] = at >= STATES // 2
         at = before[choices[step][rows, at].long(), at]
