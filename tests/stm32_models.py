@@ -19,8 +19,8 @@ RESNET = {"channels": 16, "kernel": 7, "pool": True, "six": False}
 FILES = """
 CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/device_int8.onnx
 onnx/reference.npz platformio.ini
-port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_frame.c snn/snn_frame.h
-snn/snn_model.c snn/snn_model.h
+port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_camera.c
+snn/snn_camera.h snn/snn_frame.c snn/snn_frame.h snn/snn_model.c snn/snn_model.h
 test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c
 vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
 """

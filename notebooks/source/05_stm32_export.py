@@ -38,10 +38,12 @@ import torch
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import Slice
+from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.files import in_checkout
 from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
+from semanticnn_core.stm32.camera import through_camera
 from semanticnn_core.stm32.check import check_project
 from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.extremes import extreme_images
@@ -213,6 +215,24 @@ else:
 shown
 
 # %% [markdown]
+# ## A camera in front
+#
+# Cameras send lines of 16 bits a pixel: RGB565, or luma with colour differences (YUYV). `snn_camera.c` takes them from
+# two buffers that a DMA fills in turn. What do its colours cost, and what two mistakes that every driver makes once?
+
+# %%
+photos = data.test.first(200)
+pictures, labels = photos["image"], photos["label"]
+seen = {form: through_camera(pictures, form) for form in ("RGB565", "YUYV")}
+seen |= {"red and blue swapped": pictures.flip(1), "upside down": pictures.flip(2)}
+for name, frames in {"as it is": pictures, **seen}.items():
+    answers = sweep([integers], Split({"image": frames, "label": labels}), [BitErrors(0.01)], 1)
+    print(f"{name}: {answers['accuracy'].mean():.0%} right")
+
+# %% [markdown]
+# Coarse colours are nothing to a code that is coarser still. Swapped colours cost some answers, and would pass for a bad
+# link; an image upside down costs most. **How would you notice, on a board without a screen?**
+#
 # ## Where the instructions go
 #
 # The emulator counts every instruction it executes. Two multiplications at once (`smlad`) is the best this core can
