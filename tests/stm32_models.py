@@ -17,12 +17,12 @@ from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 RESNET = {"channels": 16, "kernel": 7, "pool": True, "six": False}
 """A stem built as ResNet's is."""
 FILES = """
-CMakeLists.txt README.md cmake/arm-none-eabi.cmake onnx/device_float.onnx onnx/device_int8.onnx
-onnx/reference.npz platformio.ini
-port/memory.c port/startup.c port/stm32h750.ld snn/snn.c snn/snn.h snn/snn_arith.h snn/snn_camera.c
-snn/snn_camera.h snn/snn_frame.c snn/snn_frame.h snn/snn_model.c snn/snn_model.h
-test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c
-vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
+CMakeLists.txt README.md cmake/arm-none-eabi.cmake library.json library.properties onnx/device_float.onnx
+onnx/device_int8.onnx onnx/reference.npz platformio.ini port/memory.c port/startup.c port/stm32h750.ld src/snn.c
+src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_model.c
+src/snn_model.h src/snn_selftest.c src/snn_selftest.h test/emulator_main.c test/host_main.c test/semihosting_main.c
+test/send_vectors.py test/uart_main.c vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
+zephyr/CMakeLists.txt zephyr/Kconfig zephyr/module.yml
 """
 """Everything in a project folder."""
 
@@ -94,11 +94,11 @@ def small_firmware(
 
 def small_project(firmware: Firmware, folder: Path) -> Path:
     """Write what compilers need of a project; return the folder."""
-    for part in ("snn", "test", "port"):
+    for part in ("src", "test", "port"):
         (folder / part).mkdir(parents=True)
         for source in (SOURCES / part).glob("*.*"):
             (folder / part / source.name).write_bytes(source.read_bytes())
-    write_model(firmware, folder / "snn")
+    write_model(firmware, folder / "src")
     return folder
 
 

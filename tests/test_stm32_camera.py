@@ -49,9 +49,9 @@ def firmware():
 def program(firmware, tmp_path_factory) -> Path:
     project = small_project(firmware, tmp_path_factory.mktemp("camera") / "project")
     (project / "camera.c").write_text(PROGRAM, encoding="utf-8")
-    sources = [str(project / "snn" / f"{name}.c") for name in ("snn", "snn_model", "snn_camera")]
+    sources = [str(project / "src" / f"{name}.c") for name in ("snn", "snn_model", "snn_camera")]
     command = list(host_compilers().values())[-1]
-    flags = ("-std=c99", "-O1", *WARNINGS, f"-I{project / 'snn'}")
+    flags = ("-std=c99", "-O1", *WARNINGS, f"-I{project / 'src'}")
     run_tool((*command, *flags, *sources, str(project / "camera.c"), "-o", str(project / "camera")))
     return project / "camera"
 

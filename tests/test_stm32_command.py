@@ -129,7 +129,7 @@ def test_without_data_a_checkpoint_s_own_calibration_makes_the_firmware(tmp_path
     model, codec = checkpoint.model, checkpoint.codec
     firmware = Firmware(quantize_encoder(model, codec, ranges), codec, model.feature_shape)
     write_model(firmware, root)
-    assert (root / "snn_model.c").read_text() == (tmp_path / "c/snn/snn_model.c").read_text()
+    assert (root / "snn_model.c").read_text() == (tmp_path / "c/src/snn_model.c").read_text()
 
 
 def test_the_published_calibration_is_that_of_the_training_images():

@@ -140,7 +140,7 @@ def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, fir
 @pytest.mark.parametrize(("core", "shifts"), [("m7", (33, 62)), ("m3", (62, 33))])
 @pytest.mark.slow
 def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):
-    header, program = project / "snn/snn_model.h", project / "test/emulator_main.c"
+    header, program = project / "src/snn_model.h", project / "test/emulator_main.c"
     for name, shift in zip(("STEM_SHIFT", "CODE_SHIFT"), shifts, strict=True):
         patched(header, f"#define SNN_{name} {firmware.sizes[name]}\n", f"#define SNN_{name} {shift}\n")
     wrapped = "int32_t {0}_(int32_t, int32_t);\nint32_t {0}_(int32_t a, int32_t b) {{ return {0}(a, b); }}\n"
@@ -166,7 +166,7 @@ def test_a_profile_counts_every_function_s_instructions(emulator, images):
 @pytest.mark.slow
 def test_the_portable_c_gives_the_same_bytes_on_a_core_with_dsp_instructions(emulator, project, firmware, images):
     dsp = emulator.profile(images[0]).instructions
-    patched(project / "snn/snn_model.h", "#include <stdint.h>", "#include <stdint.h>\n#define SNN_PORTABLE")
+    patched(project / "src/snn_model.h", "#include <stdint.h>", "#include <stdint.h>\n#define SNN_PORTABLE")
     portable = Emulator(build(project, zig()))
     assert torch.equal(portable.run(images), firmware.payload(images))
     assert portable.profile(images[0]).instructions > 1.5 * dsp
@@ -189,7 +189,7 @@ def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, im
         5: "return -7",
     }
     code = "\n".join(f"if (s->rows == 0 && rgb[0] == {red}) {{ {fault}; }}" for red, fault in faults.items())
-    patched(project / "snn/snn.c", "    load_row(s, rgb);", f"{code}\nload_row(s, rgb);")
+    patched(project / "src/snn.c", "    load_row(s, rgb);", f"{code}\nload_row(s, rgb);")
     emulator = Emulator(build(project, zig()))
     image = images[:1].clone()
     for red in faults:
@@ -203,14 +203,14 @@ def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, im
 
 @pytest.mark.slow
 def test_an_emulated_core_that_never_returns_is_stopped(project, images, monkeypatch):
-    patched(project / "snn/snn.c", "    load_row(s, rgb);", "    for (volatile int i = 1; i;) {}\nload_row(s, rgb);")
+    patched(project / "src/snn.c", "    load_row(s, rgb);", "    for (volatile int i = 1; i;) {}\nload_row(s, rgb);")
     monkeypatch.setattr("semanticnn_core.stm32.emulator.PATIENCE", 1)
     with pytest.raises(EmulationError, match="snn_push_row did not return within 1 s; it is in snn_push_row"):
         Emulator(build(project, zig())).run(images)
 
 
 def test_a_warning_is_an_error(project):
-    patched(project / "snn/snn.c", "    load_row(s, rgb);", "    uint8_t low = s->rows; (void)low;\nload_row(s, rgb);")
+    patched(project / "src/snn.c", "    load_row(s, rgb);", "    uint8_t low = s->rows; (void)low;\nload_row(s, rgb);")
     for compile_ in (lambda: build(project, zig()), lambda: build_host(project, COMPILER)):
         with pytest.raises(BuildError, match="conversion"):
             compile_()
@@ -220,7 +220,7 @@ def test_a_warning_is_an_error(project):
 def test_cppcheck_finds_nothing(shared):
     checks = "--enable=warning,style,performance,portability", "--std=c99", "--suppress=missingIncludeSystem"
     programs = sorted(str(path.relative_to(shared)) for path in shared.glob("test/*.c"))
-    command = ("cppcheck", "--quiet", "--error-exitcode=1", *checks, "-Isnn", "snn", *programs, "port")
+    command = ("cppcheck", "--quiet", "--error-exitcode=1", *checks, "-Isrc", "src", *programs, "port")
     assert run_tool(command, shared).stderr == b""
 
 

@@ -40,8 +40,8 @@ def program(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("frames")
     (folder / "main.c").write_text(MAIN)
     name, command = list(host_compilers().items())[-1]
-    source = SOURCES / "snn" / "snn_frame.c"
-    include = f"-I{SOURCES / 'snn'}"
+    source = SOURCES / "src" / "snn_frame.c"
+    include = f"-I{SOURCES / 'src'}"
     run_tool(
         (
             *command,

@@ -18,7 +18,7 @@ COMPILER = list(host_compilers().values())[-1]
 STEM_CLAMP = "out < 0 ? 0 : out > 255 ? 255 : (int32_t)out"
 CODE_CLAMP = "out < INT16_MIN ? INT16_MIN : out > INT16_MAX ? INT16_MAX : (int32_t)out"
 FAULTS = {
-    "snn/snn_arith.h": [
+    "src/snn_arith.h": [
         (STEM_CLAMP, "out > 255 ? 255 : (int32_t)out"),
         (STEM_CLAMP, "out < 0 ? 0 : (int32_t)out"),
         (CODE_CLAMP, "out > INT16_MAX ? INT16_MAX : (int32_t)out"),
@@ -29,7 +29,7 @@ FAULTS = {
         (">> SNN_CODE_SHIFT;", ">> (SNN_CODE_SHIFT + 1);"),
         ("for (int j = 0; j < SNN_GAMMA_ROW; j++)", "for (int j = 1; j < SNN_GAMMA_ROW; j++)"),
     ],
-    "snn/snn.c": [
+    "src/snn.c": [
         ("(norm >> SNN_NORM_SHIFT)", "(norm >> (SNN_NORM_SHIFT + 1))"),
         ("<< SNN_SQUARE_SHIFT", "<< (SNN_SQUARE_SHIFT + 1)"),
         ("latent[k] < 0 ? -size : size", "size"),

@@ -1,7 +1,10 @@
 """The project folder: complete, consistent with the C it holds, never half-written; ONNX says the same."""
 
 import copy
+import json
+import re
 import shutil
+import subprocess
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from stm32_models import FILES, RESNET, files, photos, small_codec, small_firmware, small_model
+from stm32_models import FILES, RESNET, files, patched, photos, small_codec, small_firmware, small_model
 from torch import Tensor
 
 from semanticnn_core.channels.frames import recovered
@@ -201,7 +204,7 @@ def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, imag
             write_project(firmware, out / "notes.txt", model, images, force=force)
     assert files(out) == {"notes.txt": b"precious"}
     shutil.copytree(project, earlier := tmp_path / "earlier")
-    (earlier / "snn/old").touch()
+    (earlier / "src/old").touch()
     with pytest.raises(ExportError, match="holds a project already; replace it with --force"):
         write_project(firmware, earlier, model, images)
     write_project(firmware, earlier, model, images, force=True)
@@ -239,6 +242,39 @@ def test_payloads_can_be_made_of_the_onnx_model_s_latents_with_numpy_alone(proje
     bits = words >> np.arange(firmware.codec.config.bits) & 1
     whole = np.packbits(bits.reshape(len(words), -1), axis=1, bitorder="little")
     assert np.array_equal(whole, reference["payloads"])
+
+
+def test_a_board_can_test_itself(project, pair, tmp_path):
+    main = '#include "snn_selftest.h"\nint main(void) { static struct snn_state s; return snn_selftest(&s); }\n'
+    (tmp_path / "main.c").write_text(main, encoding="utf-8")
+    image = project_module.selftest_image(pair[1].encoder.image_size)
+    assert image.float().std() > 30 and image.unique().numel() > 200
+
+    def answer(folder: Path) -> int:
+        command = build.host_compilers()["zig"]
+        sources = [str(folder / f"src/{each}.c") for each in ("snn", "snn_model", "snn_selftest")]
+        flags = ("-std=c99", "-O1", *build.WARNINGS, f"-I{folder / 'src'}")
+        build.run_tool((*command, *flags, *sources, str(tmp_path / "main.c"), "-o", str(tmp_path / "main")))
+        return subprocess.run([tmp_path / "main"], check=False, timeout=60).returncode
+
+    assert answer(project) == 0
+    broken = tmp_path / "broken"
+    shutil.copytree(project, broken)
+    patched(broken / "src/snn.c", "to.bits >>= 8", "to.bits >>= 7")
+    assert answer(broken) != 0
+
+
+def test_packages_are_as_their_tools_want_them(project):
+    library = json.loads((project / "library.json").read_text(encoding="utf-8"))
+    assert library["name"] == "snn" and (project / "src" / library["headers"]).is_file()
+    lines = (project / "library.properties").read_text(encoding="utf-8").splitlines()
+    properties = dict(line.split("=", 1) for line in lines)
+    wanted = "name version author maintainer sentence paragraph category url architectures includes".split()
+    assert sorted(properties) == sorted(wanted) and properties["version"] == library["version"]
+    text = (project / "zephyr/CMakeLists.txt").read_text(encoding="utf-8")
+    sources = set(re.findall(r"\.\./src/(\w+\.c)", text))
+    assert sources == {path.name for path in (project / "src").glob("*.c")}
+    assert sources == set(re.findall(r"src/(\w+\.c)", (project / "CMakeLists.txt").read_text(encoding="utf-8")))
 
 
 TWO = """
@@ -283,8 +319,8 @@ def test_two_models_and_three_images_at_a_time_in_one_program(tmp_path):
         firmware = small_firmware(model, codec, ratio, window)
         images = photos(count, firmware.encoder.image_size)
         write_project(firmware, tmp_path / name, model, images, prefix=name)
-        sources += [str(each) for each in (tmp_path / name / name).glob("*.c")]
-        includes.append(f"-I{tmp_path / name / name}")
+        sources += [str(each) for each in (tmp_path / name / "src").glob("*.c")]
+        includes.append(f"-I{tmp_path / name / 'src'}")
         sent, given = sent + firmware.payload(images).numpy().tobytes(), given + project_module.rows_first(images)
     (tmp_path / "two.c").write_text(TWO, encoding="utf-8")
     command = list(build.host_compilers().values())[-1]
@@ -310,7 +346,7 @@ def test_a_project_of_another_name_is_whole_and_works(pair, images, tmp_path):
     assert set(files(tmp_path / "out")) - {"build"} >= set(FILES.split())
 
 
-@pytest.mark.parametrize("prefix", ["", "2cam", "Cam", "a-b", "test", "port"])
+@pytest.mark.parametrize("prefix", ["", "2cam", "Cam", "a-b"])
 def test_what_cannot_begin_names_is_refused(prefix, pair, images, tmp_path):
     with pytest.raises(ExportError, match="small letters, digits and underscores"):
         write_project(pair[1], tmp_path / "out", pair[0], images, prefix=prefix)

@@ -44,12 +44,12 @@ def test_every_figure_paints(shipped):
 def test_a_c_function_is_shown_whole(name):
     text = viz.c_function(name).data
     assert text.startswith("```c\n") and text.endswith("\n}\n```")
-    assert text.removeprefix("```c\n").removesuffix("```") in (SOURCES / "snn/snn.c").read_text()
+    assert text.removeprefix("```c\n").removesuffix("```") in (SOURCES / "src/snn.c").read_text()
     assert text.count("{") == text.count("}") and f"{name}(" in text.split("{")[0]
 
 
 def test_a_function_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match=r"snn/snn\.c has no function snn_stop"):
+    with pytest.raises(ValueError, match=r"src/snn\.c has no function snn_stop"):
         viz.c_function("snn_stop")
 
 

@@ -65,11 +65,10 @@ def toolchains() -> list[Toolchain]:
 
 
 def prefix_of(project: Path) -> str:
-    """Return what all names of a project begin with, its folder of sources too; a BuildError where it is none."""
-    for header in sorted(project.glob("*/*_model.h")):
-        if header.name == f"{header.parent.name}_model.h":
-            return header.parent.name
-    raise BuildError(f"{project} is no exported project: it holds no NAME/NAME_model.h")
+    """Return what all names of a project begin with; a BuildError where the folder is none."""
+    for header in sorted(project.glob("src/*_model.h")):
+        return header.name.removesuffix("_model.h")
+    raise BuildError(f"{project} is no exported project: it holds no src/NAME_model.h")
 
 
 def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "emulator") -> Path:
@@ -82,10 +81,10 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
     folder.mkdir(parents=True, exist_ok=True)
     command = (*toolchain.command, *(flag.format(core) for flag in toolchain.flags))
     objects, name = [], prefix_of(project)
-    library = dict.fromkeys((f"{name}/{name}.c", f"{name}/{name}_model.c"), WARNINGS)
+    library = dict.fromkeys((f"src/{name}.c", f"src/{name}_model.c"), WARNINGS)
     for source, flags in {**library, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():
         objects.append(str(folder / f"{Path(source).stem}.o"))
-        run_tool((*command, *OPTIMIZE, "-std=c99", f"-I{name}", *flags, "-c", source, "-o", objects[-1]), project)
+        run_tool((*command, *OPTIMIZE, "-std=c99", "-Isrc", *flags, "-c", source, "-o", objects[-1]), project)
     script = (project / LINKER).read_text(encoding="utf-8")
     if main == "semihosting":
         for ours, theirs in MPS2.items():
@@ -111,8 +110,8 @@ def build_host(project: Path, command: tuple[str, ...], name: str = "host") -> P
     program = project / "build" / (f"{name}.exe" if os.name == "nt" else name)
     program.parent.mkdir(exist_ok=True)
     own = prefix_of(project)
-    sources = (*(f"{own}/{own}{part}.c" for part in ("", "_model", "_frame")), "test/host_main.c")
-    run_tool((*command, "-std=c99", "-O1", *WARNINGS, f"-I{own}", *sources, "-o", str(program)), project)
+    sources = (*(f"src/{own}{part}.c" for part in ("", "_model", "_frame")), "test/host_main.c")
+    run_tool((*command, "-std=c99", "-O1", *WARNINGS, "-Isrc", *sources, "-o", str(program)), project)
     return program
 
 

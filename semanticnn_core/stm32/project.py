@@ -24,7 +24,30 @@ LINE, INDENT = 119, "    "
 """Longest line of a table, and how it begins."""
 PREFIX = "snn"
 """What names in the C sources begin with, in capitals those of the preprocessor; nothing else contains it."""
-TEXTS = (".c", ".h", ".ini", ".md", ".txt")
+SELFTEST = """#include "snn_selftest.h"
+
+int snn_selftest(struct snn_state *state)
+{
+    uint8_t row[3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES];
+    uint32_t noise = 1;
+    int sent = 0;
+    snn_reset(state);
+    for (int y = 0; y < SNN_IMAGE_SIZE; y++) {
+        for (int i = 0; i < 3 * SNN_IMAGE_SIZE; i++) {
+            noise = noise * 1664525u + 1013904223u;
+            row[i] = (uint8_t)(noise >> 24 >> y / 8 % 4); /* darker and calmer every eight rows */
+        }
+        sent += snn_push_row(state, row, payload + sent);
+    }
+    sent += snn_finish(state, payload + sent);
+    for (int i = 0; i < SNN_PAYLOAD_BYTES; i++)
+        if (sent != SNN_PAYLOAD_BYTES || payload[i] != snn_selftest_payload[i])
+            return i + 1;
+    return 0;
+}
+"""
+"""The test that a board can run by itself; its image is `selftest_image`."""
+TEXTS = (".c", ".h", ".ini", ".json", ".md", ".properties", ".txt", ".yml")
 """Files that hold such names."""
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
 
@@ -52,7 +75,7 @@ def write_project(
     check_place(out, force)
     with replacing(out) as folder:
         shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        write_model(firmware, folder / PREFIX)
+        write_model(firmware, folder / "src")
         _write_vectors(firmware, folder / "vectors", images)
         (folder / "onnx").mkdir()
         write_onnx(model, firmware.codec, folder / "onnx", images if calibration is None else calibration)
@@ -66,9 +89,8 @@ def write_project(
 def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
     found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
-    own = {each for each in found if (out / each / f"{each}_model.h").is_file()}
-    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"} | own
-    if found - ours or (found and len(own) != 1):
+    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
+    if found - ours or (found and len(list(out.glob("src/*_model.h"))) != 1):
         strange = min(found - ours, default=min(found))
         raise ExportError(f"{out} holds something else than an exported project ({strange}); name another folder")
     if found and not force:
@@ -77,7 +99,7 @@ def check_place(out: Path, force: bool) -> None:
 
 def check_prefix(prefix: str) -> None:
     """Refuse with an ExportError what cannot begin the names of a C program."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", prefix) or prefix in {each.name for each in SOURCES.iterdir()} - {PREFIX}:
+    if not re.fullmatch("[a-z][a-z0-9_]*", prefix):
         raise ExportError(
             f"prefix must be small letters, digits and underscores, a letter first, such as {PREFIX}; got {prefix!r}"
         )
@@ -91,12 +113,12 @@ def _rename(folder: Path, prefix: str) -> None:
         if path.suffix in TEXTS:
             text = path.read_text(encoding="utf-8").replace(PREFIX, prefix).replace(PREFIX.upper(), prefix.upper())
             path.write_text(text, encoding="utf-8")
-    for path in sorted(folder.rglob(f"{PREFIX}*"), reverse=True):  # what is in a folder before the folder
+    for path in list(folder.rglob(f"{PREFIX}*")):
         path.rename(path.with_name(path.name.replace(PREFIX, prefix)))
 
 
 def write_model(firmware: Firmware, folder: Path) -> None:
-    """Write snn_model.h and snn_model.c, all that depends on the trained codec, into a folder."""
+    """Write snn_model.h and snn_model.c, all that depends on the trained codec, into a folder, and snn_selftest.c."""
     tables = firmware.tables()
     sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
     declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
@@ -109,6 +131,18 @@ def write_model(firmware: Firmware, folder: Path) -> None:
     source = f'{LICENSE}/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
     (folder / "snn_model.h").write_text(header, encoding="utf-8")
     (folder / "snn_model.c").write_text(source, encoding="utf-8")
+    wanted = _array("uint8_t", "selftest_payload", firmware.payload(selftest_image(firmware.encoder.image_size))[0])
+    code = SELFTEST.replace("\n\n", f"\n\nstatic {wanted}\n", 1)
+    (folder / "snn_selftest.c").write_text(f"{LICENSE}/* Generated. */\n{code}", encoding="utf-8")
+
+
+def selftest_image(size: int) -> Tensor:
+    """Return the image, uint8 (1, 3, size, size), that a board makes for its own test."""
+    noise, rows = 1, []
+    for place in range(3 * size * size):
+        noise = (noise * 1664525 + 1013904223) % 2**32
+        rows.append(noise >> 24 >> place // (3 * size) // 8 % 4)
+    return torch.tensor(rows, dtype=torch.uint8).view(1, size, size, 3).movedim(3, 1).contiguous()
 
 
 def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:

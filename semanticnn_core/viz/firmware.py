@@ -129,7 +129,7 @@ def draw_profile(profiles: Mapping[str, Profile], macs: int) -> Figure:
     return figure
 
 
-def c_function(name: str, file: str = "snn/snn.c", sources: Path = SOURCES) -> Markdown:
+def c_function(name: str, file: str = "src/snn.c", sources: Path = SOURCES) -> Markdown:
     """Return a function of the firmware, with the comment before it, as a notebook shows code."""
     text = (sources / file).read_text()
     found = re.search(rf"(/\*(?:(?!\*/).)*\*/\n)?[^\n/]*\b{name}\([^;{{]*\)\n\{{.*?\n\}}\n", text, re.DOTALL)
