@@ -28,7 +28,7 @@ SELFTEST = """#include "snn_selftest.h"
 
 int snn_selftest(struct snn_state *state)
 {
-    uint8_t row[3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES];
+    uint8_t row[3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES] = {0};
     uint32_t noise = 1;
     int sent = 0;
     snn_reset(state);
