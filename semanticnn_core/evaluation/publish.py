@@ -85,7 +85,7 @@ def checkpoint_page(folder: Path) -> str:
         f"Uncompressed {metric} on the test split: {score}.",
         "",
         *results_in_words(folder, systems, metric=metric),
-        *("Made by:", "", "```", *commands, "```", ""),
+        *("Made by:", "", "```", *dict.fromkeys(commands), "```", ""),
     ]
     return "\n".join(lines)
 
