@@ -9,10 +9,11 @@ Nothing is trained; a quarter of an hour on two cores.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import tyro
-from published import publish, this_command
+from published import publish
 
 from semanticnn_core.channels import Believed, BitErrors, Bursts
 from semanticnn_core.channels.packets import Interleaved, Packets
@@ -39,6 +40,8 @@ NAMES = {"semanticnn": "SemanticNN", "tolerant": "SemanticNN, tolerant"}
 class Links:
     """Measure systems over bursts and losses, and receivers that know the rate or do not."""
 
+    parts: tuple[Literal["links", "estimates"], ...] = ("links", "estimates")
+    """What to measure."""
     checkpoint: str = DEFAULT_CHECKPOINT
     """Whose network and codec."""
     images: int = 1000
@@ -52,10 +55,12 @@ class Links:
         published, data = open_checkpoint(self.checkpoint)
         model = published.model.folded()
         ours = [SemanticNN(model, codec, name=NAMES[name]) for name, codec in published.systems.items()]
-        rival = SYSTEMS["JPEG + error correction"].make(published.model, data, Budget())
-        tables = {"links": self.over_links([*ours, rival], data), "estimates": self.over_knowledge(ours, data)}
-        for kind, table in tables.items():
-            table = table.assign(command=this_command())
+        for kind in self.parts:
+            if kind == "links":
+                rival = SYSTEMS["JPEG + error correction"].make(published.model, data, Budget())
+                table = self.over_links([*ours, rival], data)
+            else:
+                table = self.over_knowledge(ours, data)
             if self.out:
                 publish(self.out / f"{data.name}-{kind}.csv", table)
 
