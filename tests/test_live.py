@@ -227,6 +227,7 @@ def test_a_device_goes_on_while_the_edge_is_away_and_comes_back(system, dataset)
         ("serve --host 0.0.0.0", "give a key"),
         ("send --to 10.0.0.1:5683", "give the key"),
         ("send --to nowhere", "HOST:PORT"),
+        ("send --float --compiled", "leave out either float or compiled"),
         ("impair --to 127.0.0.1:0", "HOST:PORT"),
         ("impair --burst 0.5", "at least 1 bit"),
         ("serve --packet 16", "packet must be"),
@@ -255,7 +256,12 @@ def test_three_programs_talk_and_stop_cleanly(workplace):  # noqa: F811
          "--to", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert "2 of 2 answered" in out.stdout, out.stderr
-    for process, word in ((link, "datagrams"), (edge, "2 answered")):
+    out = subprocess.run(
+        [sys.executable, "-m", "semanticnn_core", "send", "0.png", "--checkpoint", "whole", "--dataset", "stripes.npz",
+         "--compiled", "--to", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert "1 of 1 answered" in out.stdout and "floating point" not in out.stderr, out.stderr
+    for process, word in ((link, "datagrams"), (edge, "3 answered")):
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=20)
         assert process.returncode == 0 and word in rest

@@ -25,6 +25,7 @@ from semanticnn_core.stm32.emulator import Emulator
 from semanticnn_core.stm32.onnx_export import FLOAT, INT8, run_onnx
 from semanticnn_core.stm32.project import SOURCES, expected_costs, memory_map, write_project
 from semanticnn_core.stm32.quantize import ExportError
+from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.tasks.split import SplitModel
 
@@ -242,6 +243,12 @@ def test_payloads_can_be_made_of_the_onnx_model_s_latents_with_numpy_alone(proje
     bits = words >> np.arange(firmware.codec.config.bits) & 1
     whole = np.packbits(bits.reshape(len(words), -1), axis=1, bitorder="little")
     assert np.array_equal(whole, reference["payloads"])
+
+
+def test_a_system_whose_device_is_the_c_sends_what_the_integers_send(pair, images):
+    model, firmware = pair
+    compiled, integers = (make(model, firmware) for make in (IntegerSemanticNN.compiled, IntegerSemanticNN.of))
+    assert torch.equal(compiled.send(images).data, integers.send(images).data)
 
 
 def test_a_board_can_test_itself(project, pair, tmp_path):

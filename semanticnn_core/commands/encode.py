@@ -82,9 +82,17 @@ class Encode(SentBySystem):
 
 
 def in_integers(
-    system: "SemanticNN", checkpoint: "Checkpoint", name: str, dataset: str | None, root: Path
+    system: "SemanticNN",
+    checkpoint: "Checkpoint",
+    name: str,
+    dataset: str | None,
+    root: Path,
+    compiled: bool = False,
 ) -> "SemanticNN":
-    """Return a checkpoint's system as the firmware computes it, or, where that cannot be had, say so and return it."""
+    """Return a checkpoint's system as the firmware computes it, or, where that cannot be had, say so and return it.
+
+    compiled: by the C itself, compiled for this machine.
+    """
     from semanticnn_core.datasets import DataError
     from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
     from semanticnn_core.stm32.system import IntegerSemanticNN
@@ -93,7 +101,8 @@ def in_integers(
     model = system.model
     try:
         encoder = quantize_encoder(model, system.codec, calibration_of(checkpoint, name, dataset, root))
-        return IntegerSemanticNN.of(model, Firmware(encoder, system.codec, model.feature_shape, system.slice))
+        firmware = Firmware(encoder, system.codec, model.feature_shape, system.slice)
+        return IntegerSemanticNN.compiled(model, firmware) if compiled else IntegerSemanticNN.of(model, firmware)
     except (DataError, ExportError) as error:
         print(f"encoded in floating point, not as the firmware does: {error}", file=sys.stderr)
         return system

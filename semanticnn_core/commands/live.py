@@ -111,11 +111,15 @@ class Send(Framed):
     """Data set of the test images, which calibrates the integer encoder too; the codec's own when left out."""
     float: bool = False
     """Encode in floating point, not in the integers of the firmware."""
+    compiled: bool = False
+    """Encode with the exported C itself, compiled for this machine; the same bytes, image by image."""
 
     def check_together(self) -> None:
         host, _ = address_of(self.to, "to")
         if host not in LOOPBACK and not self.key:
             raise ValueError(f"to {self.to} is another machine: give the key that device and edge share")
+        if self.float and self.compiled:
+            raise ValueError("the C computes in integers; leave out either float or compiled")
 
     def __call__(self) -> None:
         import torch
@@ -139,7 +143,7 @@ class Send(Framed):
         system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
         framing = framing_of(system, self.packet, self.key)
         if not self.float:
-            system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root)
+            system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root, self.compiled)
         right = answered = 0
         sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
         for number, answer in sent:

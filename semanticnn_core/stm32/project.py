@@ -74,8 +74,7 @@ def write_project(
     check_prefix(prefix)
     check_place(out, force)
     with replacing(out) as folder:
-        shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        write_model(firmware, folder / "src")
+        write_sources(firmware, folder)
         _write_vectors(firmware, folder / "vectors", images)
         (folder / "onnx").mkdir()
         write_onnx(model, firmware.codec, folder / "onnx", images if calibration is None else calibration)
@@ -115,6 +114,12 @@ def _rename(folder: Path, prefix: str) -> None:
             path.write_text(text, encoding="utf-8")
     for path in list(folder.rglob(f"{PREFIX}*")):
         path.rename(path.with_name(path.name.replace(PREFIX, prefix)))
+
+
+def write_sources(firmware: Firmware, folder: Path) -> None:
+    """Write all that compilers need into a folder that is there: no vectors, no ONNX."""
+    shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    write_model(firmware, folder / "src")
 
 
 def write_model(firmware: Firmware, folder: Path) -> None:

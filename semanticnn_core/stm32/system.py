@@ -2,11 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from semanticnn_core.channels.base import Payload
+from semanticnn_core.stm32.build import host_compilers
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.project import write_sources
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.tasks.split import SplitModel
@@ -25,6 +30,18 @@ class IntegerSemanticNN(SemanticNN):
     def of(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, integers") -> "IntegerSemanticNN":
         """Return the system of a task network and its firmware."""
         return cls(model, firmware.codec, firmware.slice, name, firmware.payload)
+
+    @classmethod
+    def compiled(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, C") -> "IntegerSemanticNN":
+        """Return the system whose device is the C itself, compiled for this machine anew for each batch."""
+        command = next(iter(host_compilers().values()))
+
+        def encode(images: Tensor) -> Tensor:
+            with TemporaryDirectory() as folder:
+                write_sources(firmware, Path(folder))
+                return run_host(Path(folder), command, images.cpu())
+
+        return cls(model, firmware.codec, firmware.slice, name, encode)
 
     @torch.no_grad()
     def send(self, images: Tensor) -> Payload:
