@@ -210,7 +210,8 @@ known = tables.load_table(dataset, "estimates")
 known.pivot_table("accuracy", ["system", "receiver"], "ber").style.format("{:.1%}") if known is not None else None
 
 # %% [markdown]
-ESTIMATES
+# Hardly any do: a point or less, where many bits are wrong and the belief is far off. A decoder that met all rates in
+# training makes of the received symbols what it can, whatever it believes; fifty-six known bits are plenty for the rest.
 #
 # On two machines, or in three terminals of this one (`--help` says more):
 #
