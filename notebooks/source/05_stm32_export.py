@@ -230,8 +230,8 @@ for name, frames in {"as it is": pictures, **seen}.items():
     print(f"{name}: {answers['accuracy'].mean():.0%} right")
 
 # %% [markdown]
-# Coarse colours are nothing to a code that is coarser still. Swapped colours cost some answers, and would pass for a bad
-# link; an image upside down costs most. **How would you notice, on a board without a screen?**
+# Coarse colours are nothing to a code that is coarser still. Swapped colours cost some answers, and would pass for a
+# bad link; an image upside down costs most. **How would you notice, on a board without a screen?**
 #
 # ## Where the instructions go
 #

@@ -35,6 +35,7 @@ from semanticnn_core.channels.fading import Faded
 from semanticnn_core.channels.packets import Interleaved, Packets
 from semanticnn_core.channels.radio import lora_ber
 from semanticnn_core.channels.traces import lora_day, read_trace, wifi_walk
+from semanticnn_core.config import percent
 from semanticnn_core.evaluation import sweep, tables
 from semanticnn_core.evaluation.airtime import airtime_table
 from semanticnn_core.evaluation.along import along
@@ -140,11 +141,12 @@ few, levels = test.take(100), (-8.5, -9.5, -10.5, -11.5, -12.5)
 chips = [LoRaChip(snr, 7, rate) for rate in (1, 4) for snr in levels]
 fading = [Faded(partial(lora_ber, spreading_factor=7), snr) for snr in levels]
 table = sweep(systems[:2], few, [*chips, *fading], 1)
-table.pivot_table("accuracy", ["system", "link"], "snr").style.format("{:.0%}")
+right = table.pivot_table("accuracy", ["system", "link"], "snr")
+right.rename(columns="{:g} dB".format).style.format("{:.0%}")
 
 # %% [markdown]
-# Both gain a decibel or two from the chip's code, and behind it stands the same cliff. Parity chosen for the worst
-# moment is paid for in every message; under fading the best moment and the worst are a second apart.
+# Both gain about a decibel from the chip's code, and the file's cliff stands behind it as before. Parity chosen for the
+# worst moment is paid for in every message; under fading the best moment and the worst are a second apart.
 #
 # ## Errors that come together
 #
@@ -191,7 +193,7 @@ tough = kinds[-1]
 with Session(tough, data.classes, BitErrors(0.0), packet=64) as session:
     for name, (ber, loss) in links.items():
         session.link(Packets(BitErrors(ber), 64, loss))
-        sent = send_images(tough, session.framing, images, session.address, rate=100)
+        sent = send_images(tough, session.framing, images, session.address, rate=50)
         answers = {number: answer for number, answer in sent if answer}
         right = sum(names[number] == answer["answer"] for number, answer in answers.items())
         print(f"{name}: {len(answers)} of {len(images)} answered, {right} right")
@@ -207,11 +209,14 @@ with Session(tough, data.classes, BitErrors(0.0), packet=64) as session:
 
 # %%
 known = tables.load_table(dataset, "estimates")
-known.pivot_table("accuracy", ["system", "receiver"], "ber").style.format("{:.1%}") if known is not None else None
+if known is not None:
+    known = known.pivot_table("accuracy", ["system", "receiver"], "ber").rename(columns=percent).style.format("{:.1%}")
+known
 
 # %% [markdown]
 # Hardly any do: a point or less, where many bits are wrong and the belief is far off. A decoder that met all rates in
-# training makes of the received symbols what it can, whatever it believes; fifty-six known bits are plenty for the rest.
+# training makes of the received symbols what it can, whatever it believes; fifty-six known bits are plenty for the
+# rest.
 #
 # On two machines, or in three terminals of this one (`--help` says more):
 #

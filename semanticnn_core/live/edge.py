@@ -27,7 +27,7 @@ SENDERS = 1024
 ANSWERED = 128
 """Sequence numbers of a sender that are not answered again, half of those there are."""
 BUFFER = 1 << 22
-"""Bytes that the system may keep while the edge is busy; it may allow fewer."""
+"""Bytes of datagrams that the operating system may keep while nobody reads them; it may allow fewer."""
 WAITING = 4096
 """Images that may wait for their turn; further ones are dropped and counted."""
 

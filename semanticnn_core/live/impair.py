@@ -1,12 +1,13 @@
 """A link between device and edge that damages datagrams: the payload's bits, or whole packets."""
 
 import asyncio
+import socket
 from collections import Counter
 
 import torch
 
 from semanticnn_core.channels.base import Channel, Link, Payload
-from semanticnn_core.live.edge import Address
+from semanticnn_core.live.edge import BUFFER, Address
 
 CLIENTS = 256
 """Senders that are forwarded for; the one silent for longest goes first."""
@@ -35,6 +36,7 @@ class Impair(asyncio.DatagramProtocol):
         """Listen; returns the port."""
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         return transport.get_extra_info("sockname")[1]
 
     async def stop(self) -> None:
