@@ -210,6 +210,9 @@ def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, imag
         write_project(firmware, earlier, model, images)
     write_project(firmware, earlier, model, images, force=True)
     assert set(files(earlier)) == set(FILES.split())
+    (earlier / "src").rename(earlier / "snn")  # as earlier versions had it
+    write_project(firmware, earlier, model, images, force=True)
+    assert set(files(earlier)) == set(FILES.split())
     (earlier / "main.c").touch()  # somebody works in it now
     with pytest.raises(ExportError, match=r"something else than an exported project \(main\.c\)"):
         write_project(firmware, earlier, model, images, force=True)

@@ -88,8 +88,11 @@ def write_project(
 def check_place(out: Path, force: bool) -> None:
     """Refuse a place that holds anything but, with force, an earlier project and what was built in it."""
     found = {each.name for each in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
-    ours = {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"}
-    if found - ours or (found and len(list(out.glob("src/*_model.h"))) != 1):
+    models = list(out.glob("*/*_model.h"))  # beside the sources: `src`, in projects of earlier versions `snn`
+    ours = (
+        {each.name for each in SOURCES.iterdir()} | {"vectors", "onnx", "build"} | {each.parent.name for each in models}
+    )
+    if found - ours or (found and len(models) != 1):
         strange = min(found - ours, default=min(found))
         raise ExportError(f"{out} holds something else than an exported project ({strange}); name another folder")
     if found and not force:
