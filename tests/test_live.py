@@ -29,6 +29,19 @@ from semanticnn_core.systems import SemanticNN
 numbers = st.builds(Header, st.integers(0, 255), st.integers(0, 255), st.integers(0, 31))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 255), st.integers(0, 1), st.sampled_from(["", "key"]), st.integers(0, 16), st.integers(0, 2**32))
+def test_own_headers_are_read_by_comparison_up_to_half_the_distance(sequence, part, key, wrong, seed):
+    framing, header = Framing(77, 384, 222, key), Header(77, sequence, part)
+    bits = np.zeros(128, np.uint8)
+    bits[np.random.default_rng(seed).choice(128, wrong, replace=False)] = 1
+    received = bytes(a ^ b for a, b in zip(protected(header, key), np.packbits(bits).tobytes(), strict=True))
+    assert framing.nearest(received + b"payload") == ((header, wrong) if wrong < 16 else None)
+    foreign = protected(Header(78, sequence, part), key)
+    assert framing.nearest(foreign) is None and framing.nearest(received[:15]) is None
+    assert recovered(foreign, key) == (Header(78, sequence, part), 0)
+
+
 @settings(deadline=None)
 @given(numbers, st.text(max_size=5), st.integers(0, 2**31))
 def test_a_header_comes_back_with_its_wrong_bits_counted(header, key, seed):

@@ -25,6 +25,8 @@ FIELDS = {"version": 2, "model": 8, "sequence": 8, "part": 5, "check": 6}
 VERSION = 1
 HASH = 2_654_435_761
 """2^32 over the golden ratio."""
+DISTANCE = 32
+"""Bits in which any two headers differ at least."""
 PARTS = 1 << FIELDS["part"]
 """Most parts of a payload."""
 LARGEST = 1400
@@ -82,9 +84,31 @@ class Framing:
         headers = [Header(self.model, sequence % 256, part) for part in range(len(pieces))]
         return [protected(header, self.key) + piece for header, piece in zip(headers, pieces, strict=True)]
 
+    def nearest(self, received: bytes) -> tuple[Header, int] | None:
+        """Return the header of one of these frames, and how many of its 128 bits arrived wrong: at once, by comparison.
+
+        None where none of them lies within half the code's distance; `recovered` reads those of others too.
+        """
+        if len(received) < HEADER:
+            return None
+        differing = _own_words(self) ^ np.frombuffer(received[:HEADER], np.uint64)
+        wrong = np.bitwise_count(differing).sum(1)
+        best = int(wrong.argmin())
+        if wrong[best] >= DISTANCE // 2:
+            return None
+        return Header(self.model, *divmod(best, self.parts)), int(wrong[best])
+
     def length(self, part: int) -> int:
         """Return the bytes of payload in a part."""
         return min(self.share, self.size - part * self.share)
+
+
+@lru_cache(maxsize=8)
+def _own_words(framing: Framing) -> np.ndarray:
+    """Return all headers of a framing's frames, uint64 (256 · parts, 2), part by part of each sequence number."""
+    headers = (Header(framing.model, sequence, part) for sequence in range(256) for part in range(framing.parts))
+    words = b"".join(protected(each, framing.key) for each in headers)
+    return np.frombuffer(words, np.uint64).reshape(-1, 2)
 
 
 @lru_cache(maxsize=64)

@@ -68,6 +68,9 @@ class Serve(Framed):
 
     def __call__(self) -> None:
         import asyncio
+        import os
+
+        import torch
 
         from semanticnn_core.live.edge import Edge, serve_page
         from semanticnn_core.live.session import framing_of
@@ -79,6 +82,7 @@ class Serve(Framed):
         if len(system.model.output_shape) != 1:
             raise ValueError(f"{self.checkpoint} is no classifier; answers are a class an image")
         edge = Edge(system, framing_of(system, self.packet, self.key), names, self.batch, self.patience)
+        torch.set_num_threads(max((os.cpu_count() or 2) - 1, 1))  # the other core reads datagrams
 
         async def run() -> None:
             port = await edge.start(self.host, self.port)

@@ -104,7 +104,7 @@ class Edge(asyncio.DatagramProtocol):
         if len(data) - HEADER not in self._lengths:  # before the header, which takes longer to read
             self.counters["length"] += 1
             return
-        found = recovered(data, self.framing.key)
+        found = self.framing.nearest(data) or recovered(data, self.framing.key)
         if found is None:
             self.counters["header"] += 1
             return
