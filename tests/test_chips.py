@@ -22,6 +22,13 @@ def bits(data: torch.Tensor) -> torch.Tensor:
     return (data[..., None] >> torch.arange(8) & 1).bool().flatten(1)
 
 
+def encoded(message: torch.Tensor) -> torch.Tensor:
+    """Return the word of Wi-Fi's convolutional code, bool (B, n, 2), of messages (B, n)."""
+    past = torch.cat([torch.zeros(len(message), 6, dtype=torch.bool), message], 1).unfold(1, 7, 1).flip(2)
+    taps = torch.tensor([[mask >> 6 - place & 1 for place in range(7)] for mask in GENERATORS]).bool()
+    return (past[:, :, None] & taps).sum(3) % 2 == 1  # the newest bit first
+
+
 def test_one_wrong_bit_is_corrected_where_the_code_can():
     for coding_rate in (3, 4):
         assert not any(int(hamming_errors(coding_rate)[1 << bit]) for bit in range(4 + coding_rate))
@@ -61,9 +68,7 @@ def test_errors_behind_lora_s_code_come_in_half_bytes():
 def test_viterbi_returns_what_was_sent_and_corrects_scattered_bits():
     random = torch.Generator().manual_seed(0)
     message = torch.cat([torch.rand(8, 94, generator=random) < 0.5, torch.zeros(8, 6, dtype=torch.bool)], 1)
-    past = torch.cat([torch.zeros(8, 6, dtype=torch.bool), message], 1).unfold(1, 7, 1).flip(2)  # newest first
-    taps = torch.tensor([[mask >> 6 - place & 1 for place in range(7)] for mask in GENERATORS]).bool()
-    coded = (past[:, :, None] & taps).sum(3) % 2 == 1
+    coded = encoded(message)
     assert torch.equal(viterbi(coded, Draws(0)), message)
     coded[:, 10::25, 0] ^= True  # far apart: the free distance of 10 corrects each
     assert torch.equal(viterbi(coded, Draws(0)), message)
@@ -73,9 +78,7 @@ def test_what_is_left_does_not_depend_on_what_is_sent():
     """Ties are broken by a coin, so that decoding errors alone is as good as decoding sent words with them."""
     random = torch.Generator().manual_seed(0)
     message = torch.cat([torch.rand(150, 394, generator=random) < 0.5, torch.zeros(150, 6, dtype=torch.bool)], 1)
-    past = torch.cat([torch.zeros(150, 6, dtype=torch.bool), message], 1).unfold(1, 7, 1).flip(2)
-    taps = torch.tensor([[mask >> 6 - place & 1 for place in range(7)] for mask in GENERATORS]).bool()
-    coded = (past[:, :, None] & taps).sum(3) % 2 == 1
+    coded = encoded(message)
     errors = torch.rand(coded.shape, generator=random) < 0.09
     alone = viterbi(errors, Draws(1)).float().mean(1)
     sent = (viterbi(coded ^ errors, Draws(2)) ^ message).float().mean(1)

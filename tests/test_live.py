@@ -152,12 +152,12 @@ def test_what_is_lost_is_answered_without_and_the_rate_is_estimated(system, data
     images = dataset.test["image"].repeat(3, 1, 1, 1)[:100]
     link = Packets(BitErrors(0.05), 1400, 0.2)
     with Session(system, dataset.classes, link, packet=24, patience=0.1) as session:
-        answers = dict(send_images(system, session.framing, images, session.address, rate=100))
+        answers = dict(send_images(system, session.framing, images, session.address, rate=300))
         last = [answer for answer in answers.values() if answer][-40:]
         assert np.mean([answer["ber"] for answer in last]) == pytest.approx(0.05, abs=0.02)
         assert {answer["missing"] for answer in last} >= {0, 8}
         counted = session.edge.counters
-        assert counted["answered"] >= 90 and counted["incomplete"] > 10
+        assert counted["answered"] >= 95 and counted["incomplete"] > 10
         session.link(BitErrors(0.0))
         time.sleep(0.05)
         again = dict(send_images(system, session.framing, images[:20], session.address, rate=300))

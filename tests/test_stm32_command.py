@@ -117,7 +117,7 @@ def test_a_value_out_of_range_is_refused_before_anything_loads(option, named, ca
 
 
 def test_without_data_a_checkpoint_s_own_calibration_makes_the_firmware(tmp_path, capsys):
-    """The same tables as with the data, and extreme images as vectors."""
+    """Tables follow from the ranges that it keeps; extreme images are the vectors."""
     root, name = tmp_path / "nothing", "mobilenet_v2-cifar100"
     root.mkdir()
     cli.main(f"export --checkpoint {name} --data-root {root} --out {tmp_path}/c".split())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semanticnn_core.channels.base import Arrival, Channel, Payload
 from semanticnn_core.channels.bits import derived_seed
-from semanticnn_core.channels.radio import Modulation, check_spreading_factor, lora_ber, qam_ber
+from semanticnn_core.channels.radio import LoRa, WiFi, lora_ber, qam_ber
 from semanticnn_core.draws import Draws
 
 CHECKS = (0b0111, 0b1110, 0b1011, 0b1101)
@@ -23,7 +23,7 @@ STATES = 64
 
 
 @dataclass(frozen=True)
-class LoRaChip:
+class LoRaChip(LoRa):
     """LoRa links behind the chip's own code: Hamming 4/5 to 4/8 over half bytes, interleaved over wrong chirps.
 
     snr: dB. coding_rate: 1 to 4, of which 3 and 4 correct one bit a half byte and 1 and 2 none. A chirp is wrong as
@@ -31,12 +31,10 @@ class LoRaChip:
     wrong are handed on. Raises ValueError for another spreading factor or coding rate.
     """
 
-    snr: float
-    spreading_factor: int = 7
     coding_rate: int = 4
 
     def __post_init__(self) -> None:
-        check_spreading_factor(self.spreading_factor)
+        super().__post_init__()
         if not 1 <= self.coding_rate <= 4:
             raise ValueError(f"coding_rate must be 1 to 4 for 4/5 to 4/8, got {self.coding_rate}")
 
@@ -52,7 +50,7 @@ class LoRaChip:
     @property
     def settings(self) -> dict[str, object]:
         link = f"LoRa 4/{4 + self.coding_rate}"
-        return {"ber": self.ber, "snr": self.snr, "spreading_factor": self.spreading_factor, "link": link}
+        return {**super().settings, "ber": self.ber, "link": link}
 
     def channel(self, seed: int) -> Channel:
         """Return the channel of a seed."""
@@ -96,23 +94,16 @@ def hamming_errors(coding_rate: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class WiFiChip:
+class WiFiChip(WiFi):
     """Wi-Fi links behind its convolutional code of rate 1/2, decoded by Viterbi's algorithm from hard decisions.
 
     snr: of a symbol, dB. The interleaver is taken as perfect: coded bits are wrong independently, as `qam_ber` says.
     The receiver knows the coded bits' rate only, and believes in it.
     """
 
-    snr: float
-    modulation: Modulation = "BPSK"
-
-    def __post_init__(self) -> None:
-        qam_ber(self.snr, self.modulation)
-
     @property
     def settings(self) -> dict[str, object]:
-        rate = qam_ber(self.snr, self.modulation)
-        return {"ber": rate, "snr": self.snr, "modulation": self.modulation, "link": "Wi-Fi 1/2"}
+        return {**super().settings, "link": "Wi-Fi 1/2"}
 
     def channel(self, seed: int) -> Channel:
         """Return the channel of a seed."""

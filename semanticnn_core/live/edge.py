@@ -73,6 +73,7 @@ class Edge(asyncio.DatagramProtocol):
         self.latest: deque[dict] = deque(maxlen=30)
         self.queue: asyncio.Queue[Waiting] = asyncio.Queue(WAITING)
         self.transport: asyncio.DatagramTransport | None = None
+        framing.nearest(bytes(HEADER))  # makes the table of its headers before anything arrives
         self._lengths = {framing.length(part) for part in range(framing.parts)}
         self._worker = ThreadPoolExecutor(1, "edge")
         self._tasks: list[asyncio.Task] = []

@@ -39,7 +39,7 @@ extern "C" {
 enum snn_status {
     SNN_OK,
     SNN_NOT_RESET, /* a row came, or finish, before the state's first snn_reset */
-    SNN_NULL,      /* the state, a row or a place to write to is NULL; snn_push_row writes nothing where SNN_PUSH_BYTES is 0 */
+    SNN_NULL,      /* state, row or place to write to is NULL; snn_push_row needs none where SNN_PUSH_BYTES is 0 */
     SNN_TOO_MANY,  /* a row came after the last one, or anything after snn_finish */
     SNN_TOO_FEW    /* snn_finish came before the last row */
 };
