@@ -132,7 +132,7 @@ draw_rivals(table, ranking.ranking(table).index) if len(table) else None
 # After the same short training a JPEG file behind error correction is level with ours in the mean: behind where hardly
 # a bit flips, ahead at 5 %, for which its parity was chosen, and gone at 10 %. The published codec, trained for longer,
 # is ahead of it in the mean. Raw pixels at 8 bits are best while hardly a bit flips, for 32 times the bytes. Floats, as
-# networks compute them, are the worst thing to send: one flipped bit of an exponent is a blazing pixel.
+# networks compute them, break first: one flipped bit of an exponent is a blazing pixel.
 #
 # ## What the edge looks at, and what need not be sent
 #

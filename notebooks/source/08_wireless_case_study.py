@@ -146,7 +146,7 @@ right.rename(columns="{:g} dB".format).style.format("{:.0%}")
 
 # %% [markdown]
 # Both gain about a decibel from the chip's code, and the file's cliff stands behind it as before. Parity chosen for the
-# worst moment is paid for in every message; under fading the best moment and the worst are a second apart.
+# worst moment is paid for in every message; under fading a good moment and a bad one are one message apart.
 #
 # ## Errors that come together
 #

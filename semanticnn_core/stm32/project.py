@@ -24,29 +24,6 @@ LINE, INDENT = 119, "    "
 """Longest line of a table, and how it begins."""
 PREFIX = "snn"
 """What names in the C sources begin with, in capitals those of the preprocessor; nothing else contains it."""
-SELFTEST = """#include "snn_selftest.h"
-
-int snn_selftest(struct snn_state *state)
-{
-    uint8_t row[3 * SNN_IMAGE_SIZE], payload[SNN_PAYLOAD_BYTES] = {0};
-    uint32_t noise = 1;
-    int sent = 0;
-    snn_reset(state);
-    for (int y = 0; y < SNN_IMAGE_SIZE; y++) {
-        for (int i = 0; i < 3 * SNN_IMAGE_SIZE; i++) {
-            noise = noise * 1664525u + 1013904223u;
-            row[i] = (uint8_t)(noise >> 24 >> y / 8 % 4); /* darker and calmer every eight rows */
-        }
-        sent += snn_push_row(state, row, payload + sent);
-    }
-    sent += snn_finish(state, payload + sent);
-    for (int i = 0; i < SNN_PAYLOAD_BYTES; i++)
-        if (sent != SNN_PAYLOAD_BYTES || payload[i] != snn_selftest_payload[i])
-            return i + 1;
-    return 0;
-}
-"""
-"""The test that a board can run by itself; its image is `selftest_image`."""
 TEXTS = (".c", ".h", ".ini", ".json", ".md", ".properties", ".txt", ".yml")
 """Files that hold such names."""
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
@@ -126,7 +103,7 @@ def write_sources(firmware: Firmware, folder: Path) -> None:
 
 
 def write_model(firmware: Firmware, folder: Path) -> None:
-    """Write snn_model.h and snn_model.c, all that depends on the trained codec, into a folder, and snn_selftest.c."""
+    """Write all that depends on the trained codec into a folder: snn_model.h and .c, and the self-test's payload."""
     tables = firmware.tables()
     sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
     declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
@@ -140,8 +117,8 @@ def write_model(firmware: Firmware, folder: Path) -> None:
     (folder / "snn_model.h").write_text(header, encoding="utf-8")
     (folder / "snn_model.c").write_text(source, encoding="utf-8")
     wanted = _array("uint8_t", "selftest_payload", firmware.payload(selftest_image(firmware.encoder.image_size))[0])
-    code = SELFTEST.replace("\n\n", f"\n\nstatic {wanted}\n", 1)
-    (folder / "snn_selftest.c").write_text(f"{LICENSE}/* Generated. */\n{code}", encoding="utf-8")
+    text = f"{LICENSE}/* Generated: what the image of the self-test becomes. */\n#include <stdint.h>\n\nstatic {wanted}"
+    (folder / "snn_selftest_payload.h").write_text(text, encoding="utf-8")
 
 
 def selftest_image(size: int) -> Tensor:
