@@ -1,15 +1,21 @@
 """`semanticnn serve`, `send` and `impair`: edge, device and a bad link between them, as three programs."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from semanticnn_core.commands.encode import SentBySystem, in_integers
 from semanticnn_core.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from semanticnn_core.systems.checkpoints import Checkpoint
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -105,8 +111,10 @@ class Send(Framed):
     """Image files or folders of them; test images of the data set when left out."""
     to: str = "127.0.0.1:5683"
     """Where the edge (or the link before it) listens, HOST:PORT."""
+    camera: str = ""
+    """Send what a camera sees: its number, 0 for the first, or the file of a film. Needs OpenCV."""
     count: int = setting(20, 1, 1_000_000)
-    """Test images to send, where no files are named."""
+    """Images to send of the test images or the camera."""
     rate: float = setting(10.0, 1e-3, 10_000)
     """Images a second."""
     patience: float = setting(2.0, 0, 600)
@@ -124,42 +132,64 @@ class Send(Framed):
             raise ValueError(f"to {self.to} is another machine: give the key that device and edge share")
         if self.float and self.compiled:
             raise ValueError("the C computes in integers; leave out either float or compiled")
+        if self.camera and self.images:
+            raise ValueError("images come from files or from a camera; leave out one of them")
 
     def __call__(self) -> None:
-        import torch
-
         from semanticnn_core.datasets.folder import decode_image
-        from semanticnn_core.live.device import send_images
-        from semanticnn_core.live.session import framing_of
-        from semanticnn_core.systems import SemanticNN, open_checkpoint
-        from semanticnn_core.systems.checkpoints import load_checkpoint
+        from semanticnn_core.live.camera import opened, pictures
+        from semanticnn_core.systems import load_checkpoint, open_checkpoint
 
-        if self.images:
-            checkpoint, truth = load_checkpoint(self.checkpoint, self.data_root), None
+        if self.camera:
+            with opened(self.camera) as capture:
+                checkpoint = load_checkpoint(self.checkpoint, self.data_root)
+                seen = pictures(capture, checkpoint.model.image_size, live=self.camera.isdigit())
+                self._send(checkpoint, islice(seen, self.count), "frame {}".format)
+        elif self.images:
+            checkpoint = load_checkpoint(self.checkpoint, self.data_root)
             files = [each for path in self.images for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
-            images = torch.stack([decode_image(each, checkpoint.model.image_size) for each in files])
-            names = [str(each) for each in files]
+            images = [decode_image(each, checkpoint.model.image_size) for each in files]
+            self._send(checkpoint, images, files.__getitem__)
         else:
             checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
             few = data.test.first(self.count)
-            images, truth = few["image"], [str(data.classes[each]) for each in few["label"].tolist()]
-            names = [f"test image {number}" for number in range(len(images))]
+            truth = [str(data.classes[each]) for each in few["label"].tolist()]
+            self._send(checkpoint, few["image"], "test image {}".format, truth)
+
+    def _send(
+        self,
+        checkpoint: "Checkpoint",
+        images: "Iterable[Tensor]",
+        name: Callable[[int], object],
+        truth: Sequence[str] = (),
+    ) -> None:
+        """Send images uint8 (3, H, W) and print the answers; name: of each by its number; truth: where it is known."""
+        import torch
+
+        from semanticnn_core.live.device import send_payloads
+        from semanticnn_core.live.session import framing_of
+        from semanticnn_core.systems import SemanticNN
+
         system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
         framing = framing_of(system, self.packet, self.key)
         if not self.float:
             system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root, self.compiled)
-        right = answered = 0
-        sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
-        for number, answer in sent:
+        if isinstance(images, Sized):
+            payloads = system.send(torch.stack(list(images))).data.cpu().numpy()
+        else:  # those of a camera are not there yet
+            payloads = (system.send(image[None]).data[0].cpu().numpy() for image in images)
+        right = answered = total = 0
+        for number, answer in send_payloads(payloads, framing, address_of(self.to, "to"), self.rate, self.patience):
+            total += 1
             if answer is None:
-                print(f"{names[number]}: no answer")
+                print(f"{name(number)}: no answer")
                 continue
             answered += 1
-            right += truth is not None and truth[number] == answer["answer"]
-            known = "" if truth is None else f", truth {truth[number]}"
-            print(f"{names[number]}: {answer['answer']} ({answer['probability']:.0%}){known}", flush=True)
-        share = "" if truth is None else f", {right} right"
-        print(f"{answered} of {len(images)} answered{share}; {framing.size} bytes in {framing.parts} packets each")
+            right += bool(truth) and truth[number] == answer["answer"]
+            known = f", truth {truth[number]}" if truth else ""
+            print(f"{name(number)}: {answer['answer']} ({answer['probability']:.0%}){known}", flush=True)
+        share = f", {right} right" if truth else ""
+        print(f"{answered} of {total} answered{share}; {framing.size} bytes in {framing.parts} packets each")
         if not answered:
             raise ValueError(
                 f"nobody answered at {self.to}; is the edge running (semanticnn serve), with the same key?"

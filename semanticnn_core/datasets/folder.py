@@ -249,10 +249,14 @@ def decode_image(path: str | Path | io.BytesIO, size: int) -> Tensor:
     try:
         with Image.open(path) as image:
             image.draft(None, (2 * size, 2 * size))  # a JPEG is decoded no larger than antialiasing needs
-            rgb = to_rgb(_upright(image))
-        pixels = np.array(ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR))
+            return fitted(to_rgb(_upright(image)), size)
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise DataError(f"{path} cannot be read as an image: {reason(error)}") from error
+
+
+def fitted(rgb: Image.Image, size: int) -> Tensor:
+    """Return an RGB image with its shorter side resized to `size` and its centre cropped, uint8 (3, size, size)."""
+    pixels = np.array(ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

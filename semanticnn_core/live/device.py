@@ -3,7 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
+from itertools import count
 
 import numpy as np
 from torch import Tensor
@@ -21,22 +22,24 @@ def send_images(
 
 
 def send_payloads(
-    payloads: np.ndarray, framing: Framing, edge: Address, rate: float = 20.0, patience: float = 2.0
+    payloads: Iterable[np.ndarray], framing: Framing, edge: Address, rate: float = 20.0, patience: float = 2.0
 ) -> Iterator[tuple[int, dict | None]]:
     """Send payloads uint8 (N, size), `rate` a second; yields the number of each and its answer, as they come.
 
-    What is not answered within `patience` seconds of the last image is yielded with None. An answer is a dict with
-    answer, probability, ber (as the edge believes) and missing (bytes that did not come). Raises ValueError for a rate
-    that is not positive.
+    Payloads may be made one by one: each is asked for when it is time to send it. What is not answered within
+    `patience` seconds of the last image is yielded with None. An answer is a dict with answer, probability, ber (as the
+    edge believes) and missing (bytes that did not come). Raises ValueError for a rate that is not positive.
     """
     if not rate > 0:
         raise ValueError(f"rate must be positive, got {rate}")
     waiting: dict[int, int] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.connect(edge)
-        start = time.monotonic()
-        for number, row in enumerate(payloads):
+        start, rows = time.monotonic(), iter(payloads)
+        for number in range(len(payloads)) if isinstance(payloads, Sized) else count():
             yield from _answers(here, waiting, start + number / rate)
+            if (row := next(rows, None)) is None:
+                break
             if (number % 256) in waiting:
                 yield waiting.pop(number % 256), None  # its number is needed again
             waiting[number % 256] = number

@@ -78,9 +78,13 @@ def run_host(project: Path, command: tuple[str, ...], images: Tensor, *frames: s
 
     frames: the word "frames" for the packets that carry them instead.
     """
-    program = str(build_host(project, command))
-    done = run_tool((program, *frames), given=rows_first(images), error=EmulationError, images=len(images))
-    return as_payloads(done.stdout, images, program)
+    return run_program(build_host(project, command), images, *frames)
+
+
+def run_program(program: Path, images: Tensor, *frames: str) -> Tensor:
+    """Return what `run_host` does, of a firmware that `build_host` has compiled."""
+    done = run_tool((str(program), *frames), given=rows_first(images), error=EmulationError, images=len(images))
+    return as_payloads(done.stdout, images, str(program))
 
 
 def _differing(payloads: Tensor, wanted: Tensor) -> int:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from semanticnn_core.channels.base import Payload
-from semanticnn_core.stm32.build import host_compilers
-from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.build import build_host, host_compilers
+from semanticnn_core.stm32.check import run_program
 from semanticnn_core.stm32.project import write_sources
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.systems.semanticnn import SemanticNN
@@ -33,13 +33,13 @@ class IntegerSemanticNN(SemanticNN):
 
     @classmethod
     def compiled(cls, model: SplitModel, firmware: Firmware, name: str = "SemanticNN, C") -> "IntegerSemanticNN":
-        """Return the system whose device is the C itself, compiled for this machine anew for each batch."""
-        command = next(iter(host_compilers().values()))
+        """Return the system whose device is the C itself, compiled for this machine."""
+        folder = TemporaryDirectory(prefix="semanticnn-")
+        write_sources(firmware, Path(folder.name))
+        program = build_host(Path(folder.name), next(iter(host_compilers().values())))
 
-        def encode(images: Tensor) -> Tensor:
-            with TemporaryDirectory() as folder:
-                write_sources(firmware, Path(folder))
-                return run_host(Path(folder), command, images.cpu())
+        def encode(images: Tensor, _kept: TemporaryDirectory = folder) -> Tensor:
+            return run_program(program, images.cpu())
 
         return cls(model, firmware.codec, firmware.slice, name, encode)
 
