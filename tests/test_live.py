@@ -1,6 +1,7 @@
 """Frames, edge, device and the link between them: what arrives is answered once, what is nobody's is dropped."""
 
 import asyncio
+import io
 import json
 import shlex
 import signal
@@ -9,19 +10,23 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from test_commands import made, workplace  # noqa: F401
 
 from semanticnn_core import cli
 from semanticnn_core.channels import BitErrors, frames
 from semanticnn_core.channels.frames import HEADER, Framing, Header, joined, protected, recovered
 from semanticnn_core.channels.packets import Packets
-from semanticnn_core.live.device import send_images
+from semanticnn_core.datasets.folder import decode_image
+from semanticnn_core.live.camera import opened, pictures
+from semanticnn_core.live.device import send_images, send_payloads
 from semanticnn_core.live.edge import Edge
 from semanticnn_core.live.session import Session, framing_of
 from semanticnn_core.systems import SemanticNN
@@ -241,6 +246,7 @@ def test_a_device_goes_on_while_the_edge_is_away_and_comes_back(system, dataset)
         ("send --to 10.0.0.1:5683", "give the key"),
         ("send --to nowhere", "HOST:PORT"),
         ("send --float --compiled", "leave out either float or compiled"),
+        ("send 0.png --camera 0", "files or from a camera"),
         ("impair --to 127.0.0.1:0", "HOST:PORT"),
         ("impair --burst 0.5", "at least 1 bit"),
         ("serve --packet 16", "packet must be"),
@@ -251,6 +257,63 @@ def test_mistakes_are_one_line_before_anything_starts(command, words, capsys):
         cli.main(shlex.split(command))
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and words in error and len(error.splitlines()) == 1
+
+
+class Film:
+    """A camera that counts its frames, as OpenCV gives them."""
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        self.frames = frames
+
+    def grab(self) -> bool:
+        return bool(self.frames) and self.frames.pop(0) is not None
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return (True, self.frames.pop(0)) if self.frames else (False, None)
+
+
+def test_a_camera_is_seen_as_files_are_and_frames_that_waited_are_thrown_away():
+    generator = np.random.default_rng(0)
+    frames = [generator.integers(0, 256, (48, 80, 3), dtype=np.uint8) for _ in range(6)]
+    files = []
+    for each in frames:
+        files.append(io.BytesIO())
+        Image.fromarray(each).save(files[-1], "PNG")
+    wanted = [decode_image(each, 32) for each in files]
+    film = [np.ascontiguousarray(each[..., ::-1]) for each in frames]
+    assert all(map(torch.equal, pictures(Film(film.copy()), 32, live=False), wanted))
+    assert len(list(pictures(Film(film.copy()), 32, live=False))) == 6
+    alive = list(pictures(Film(film.copy()), 32, live=True))
+    assert len(alive) == 3 and all(map(torch.equal, alive, wanted[1::2]))
+
+
+def test_payloads_are_asked_for_when_it_is_time_to_send_them(system):
+    framing, asked = framing_of(system), []
+
+    def lazily() -> Iterator[np.ndarray]:
+        for _ in range(3):
+            asked.append(time.monotonic())
+            yield np.zeros(framing.size, np.uint8)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(("127.0.0.1", 0))
+        answers = dict(send_payloads(lazily(), framing, here.getsockname(), rate=5, patience=0.1))
+    assert answers == {0: None, 1: None, 2: None} and asked[1] - asked[0] > 0.15 < asked[2] - asked[1]
+
+
+@pytest.mark.slow
+def test_a_film_is_opened_by_opencv_and_what_is_none_is_refused(tmp_path):
+    cv2 = pytest.importorskip("cv2", reason="the extra `camera` is not installed")
+    writer = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(4):
+        writer.write(np.full((48, 64, 3), (200, 100, 20), np.uint8))
+    writer.release()
+    with opened(str(tmp_path / "film.avi")) as capture:
+        seen = torch.stack(list(pictures(capture, 32, live=False)))
+    assert seen.shape == (4, 3, 32, 32)
+    assert (seen.float().mean((0, 2, 3)) - torch.tensor([20.0, 100, 200])).abs().max() < 6
+    with pytest.raises(ValueError, match="give its number"), opened(str(tmp_path / "none.avi")):
+        pass
 
 
 @pytest.mark.slow

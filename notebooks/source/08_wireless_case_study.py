@@ -226,6 +226,8 @@ known
 # semanticnn send --system tolerant --to 127.0.0.1:5684 --count 100   # encodes as the firmware does
 # ```
 #
+# `send --camera 0` takes what a webcam sees, `--compiled` lets the exported C itself encode.
+#
 # ## What is left out
 #
 # These links are models. The walk's bits are those before Wi-Fi's own code (`WiFiChip` adds it: what it leaves comes in

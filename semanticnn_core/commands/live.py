@@ -188,6 +188,8 @@ class Send(Framed):
             right += bool(truth) and truth[number] == answer["answer"]
             known = f", truth {truth[number]}" if truth else ""
             print(f"{name(number)}: {answer['answer']} ({answer['probability']:.0%}){known}", flush=True)
+        if not total:
+            raise ValueError(f"{self.camera} gave no image")
         share = f", {right} right" if truth else ""
         print(f"{answered} of {total} answered{share}; {framing.size} bytes in {framing.parts} packets each")
         if not answered:
