@@ -1,7 +1,7 @@
 """`semanticnn serve`, `send` and `impair`: edge, device and a bad link between them, as three programs."""
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -136,6 +136,8 @@ class Send(Framed):
             raise ValueError("images come from files or from a camera; leave out one of them")
 
     def __call__(self) -> None:
+        import torch
+
         from semanticnn_core.datasets.folder import decode_image
         from semanticnn_core.live.camera import opened, pictures
         from semanticnn_core.systems import load_checkpoint, open_checkpoint
@@ -148,7 +150,7 @@ class Send(Framed):
         elif self.images:
             checkpoint = load_checkpoint(self.checkpoint, self.data_root)
             files = [each for path in self.images for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
-            images = [decode_image(each, checkpoint.model.image_size) for each in files]
+            images = torch.stack([decode_image(each, checkpoint.model.image_size) for each in files])
             self._send(checkpoint, images, files.__getitem__)
         else:
             checkpoint, data = open_checkpoint(self.checkpoint, self.dataset or "", self.data_root)
@@ -159,14 +161,12 @@ class Send(Framed):
     def _send(
         self,
         checkpoint: "Checkpoint",
-        images: "Iterable[Tensor]",
+        images: "Tensor | Iterable[Tensor]",
         name: Callable[[int], object],
         truth: Sequence[str] = (),
     ) -> None:
         """Send images uint8 (3, H, W) and print the answers; name: of each by its number; truth: where it is known."""
-        import torch
-
-        from semanticnn_core.live.device import send_payloads
+        from semanticnn_core.live.device import send_images
         from semanticnn_core.live.session import framing_of
         from semanticnn_core.systems import SemanticNN
 
@@ -174,12 +174,9 @@ class Send(Framed):
         framing = framing_of(system, self.packet, self.key)
         if not self.float:
             system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root, self.compiled)
-        if isinstance(images, Sized):
-            payloads = system.send(torch.stack(list(images))).data.cpu().numpy()
-        else:  # those of a camera are not there yet
-            payloads = (system.send(image[None]).data[0].cpu().numpy() for image in images)
         right = answered = total = 0
-        for number, answer in send_payloads(payloads, framing, address_of(self.to, "to"), self.rate, self.patience):
+        sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
+        for number, answer in sent:
             total += 1
             if answer is None:
                 print(f"{name(number)}: no answer")

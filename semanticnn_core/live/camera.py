@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from torch import Tensor
 
 from semanticnn_core.datasets.folder import fitted
@@ -37,8 +38,6 @@ def pictures(capture: "cv2.VideoCapture", size: int, live: bool) -> Iterator[Ten
 
     live: throw away the frame that has waited since the last image, so that each is of the present.
     """
-    from PIL import Image
-
     while True:
         if live:
             capture.grab()

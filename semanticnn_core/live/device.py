@@ -15,10 +15,19 @@ from semanticnn_core.systems import SemanticNN
 
 
 def send_images(
-    system: SemanticNN, framing: Framing, images: Tensor, edge: Address, rate: float = 20.0, patience: float = 2.0
+    system: SemanticNN,
+    framing: Framing,
+    images: Tensor | Iterable[Tensor],
+    edge: Address,
+    rate: float = 20.0,
+    patience: float = 2.0,
 ) -> Iterator[tuple[int, dict | None]]:
-    """Encode images uint8 (N, 3, H, W) and send them, as `send_payloads` does."""
-    return send_payloads(system.send(images).data.cpu().numpy(), framing, edge, rate, patience)
+    """Encode images uint8 (N, 3, H, W) and send them, as `send_payloads` does; one by one if they are not there yet."""
+    if isinstance(images, Tensor):
+        payloads = system.send(images).data.cpu().numpy()
+    else:
+        payloads = (system.send(image[None]).data[0].cpu().numpy() for image in images)
+    return send_payloads(payloads, framing, edge, rate, patience)
 
 
 def send_payloads(

@@ -38,7 +38,7 @@ class IntegerSemanticNN(SemanticNN):
         write_sources(firmware, Path(folder.name))
         program = build_host(Path(folder.name), next(iter(host_compilers().values())))
 
-        def encode(images: Tensor, _kept: TemporaryDirectory = folder) -> Tensor:  # the folder lives as long
+        def encode(images: Tensor, _kept: TemporaryDirectory = folder) -> Tensor:  # the folder lives as long as this
             return run_program(program, images.cpu())
 
         return cls(model, firmware.codec, firmware.slice, name, encode)

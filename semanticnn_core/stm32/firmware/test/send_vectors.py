@@ -40,7 +40,7 @@ def payload(port: serial.Serial, rows: list[bytes], length: int) -> bytes:
         port.flush()
         time.sleep(0.05)
         port.reset_input_buffer()
-        got: bytes | None = b""
+        got = b""
         for number, row in enumerate(rows):
             port.write(message(number, row))
             try:
