@@ -214,7 +214,7 @@ if known is not None:
 known
 
 # %% [markdown]
-# Hardly any do: a point or less, where many bits are wrong and the belief is far off. A decoder that met all rates in
+# Hardly any do: about a point, where many bits are wrong and the belief is far off. A decoder that met all rates in
 # training makes of the received symbols what it can, whatever it believes; fifty-six known bits are plenty for the
 # rest.
 #
@@ -223,7 +223,7 @@ known
 # ```
 # semanticnn serve --system tolerant                  # answers on http://127.0.0.1:8383/
 # semanticnn impair --ber 0.02 --loss 0.2             # a bad link in between
-# semanticnn send --system tolerant --to 127.0.0.1:5684 --count 100   # encodes as the firmware does
+# semanticnn send --system tolerant --to 127.0.0.1:5684 --count 100   # a device
 # ```
 #
 # `send --camera 0` takes what a webcam sees, `--compiled` lets the exported C itself encode.
