@@ -23,6 +23,9 @@ def percent(ber: float) -> str:
 DecoderKind = Literal["residual", "transposed"]
 CodeOrder = Literal["optimal", "natural", "gray", "hamming", "random"]
 Dequantizer = Literal["posterior", "plain"]
+WeightsInput = Literal["normalized", "pixels"]
+"""What images a network was trained on: normalised by ImageNet's mean and standard deviation, as torchvision's are, or
+pixels 0–255 less the mean, as Caffe's and Keras' ResNets."""
 Window = Literal["center", "importance", "energy"]
 
 
@@ -147,6 +150,13 @@ class BaseTrainConfig(TrainConfig):
     weight_decay: float = setting(0.05, 0, 1)
     label_smoothing: float = setting(0.1, 0, 0.9)
     """Probability spread over the wrong classes."""
+    sizes: tuple[int, ...] = setting((), 16, 4096)
+    """Image sizes that equal shares of a classifier's training have, pixels, rising to the network's own: a small start
+    costs a fraction of the time."""
+
+    def check_together(self) -> None:
+        if list(self.sizes) != sorted(self.sizes):
+            raise ValueError(f"sizes must rise to the network's own, got {' '.join(map(str, self.sizes))}")
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,22 @@ def checkpoint_page(folder: Path) -> str:
         f"trained on {about.get('dataset', 'unknown data')}.",
         f"Uncompressed {metric} on the test split: {score}.",
         "",
+        *_weights_in_words(about.get("weights")),
         *results_in_words(folder, systems, metric=metric),
         *("Made by:", "", "```", *dict.fromkeys(commands), "```", ""),
     ]
     return "\n".join(lines)
+
+
+def _weights_in_words(weights: Mapping[str, Any] | None) -> list[str]:
+    """Return the lines that say which file of weights a checkpoint needs."""
+    if not weights:
+        return []
+    return [
+        f"Most of the network is not in this folder. Put the file `{weights['file']}` into `data/weights/` (BLAKE2b, "
+        f"16 bytes: `{weights['hash']}`).{' ' + weights['source'] if weights['source'] else ''}",
+        "",
+    ]
 
 
 def results_in_words(

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import DataError, ImageDataset
 from semanticnn_core.files import CHECKOUT, located, replacing
 from semanticnn_core.tasks.split import CLASSIFIERS, DETECTORS, SplitModel
+from semanticnn_core.tasks.state_dicts import Weights, read_state_dict
 
 SEMANTICNN = "semanticnn"
 """What the codec of the paper is called in a checkpoint, when it has no name of its own."""
@@ -44,6 +45,12 @@ class Checkpoint:
     about: dict[str, Any] = field(default_factory=dict)
     """Everything in config.json: `dataset`, `classes`, `base`, `training`, `results`, `commands`, and for each of
     `systems` its `kind`, `settings`, `training`, `results`, `commands`."""
+
+    @property
+    def weights(self) -> Weights | None:
+        """The file that holds the weights which the checkpoint leaves out, if it does."""
+        about = self.about.get("weights")
+        return Weights(**{**about, "own": tuple(about["own"])}) if about else None
 
     @property
     def codec(self) -> SemanticCodec:
@@ -115,13 +122,22 @@ def load_checkpoint(name: str = DEFAULT_CHECKPOINT, root: str | Path = "data") -
         base = about["base"]
         model = SplitModel.of(base["model"], base["classes"], base["image_size"], base["cut"], width=base.get("width"))
         systems = {name: KINDS[each["kind"]](each["settings"]) for name, each in about.get("systems", {}).items()}
+        checkpoint = Checkpoint(folder.name, model, systems, about)
+        weights = checkpoint.weights
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # no JSON, or not the settings of a checkpoint
         raise CheckpointError(f"{folder / 'config.json'} is damaged: {error!r}; restore or retrain it") from error
-    _load(model, folder / "base.safetensors")
+    if weights:
+        try:
+            read_state_dict(model, weights.find(root), weights.input)
+        except ValueError as error:
+            raise CheckpointError(f"checkpoint {folder.name} cannot be loaded: {error}") from error
+        model.half_rounded()
+    _load(model, folder / "base.safetensors", weights and weights.own)
     for system, module in systems.items():
         _load(module, folder / f"{system}.safetensors")
         module.eval().requires_grad_(False)
-    return Checkpoint(folder.name, model.frozen(), systems, about)
+    model.frozen()
+    return checkpoint
 
 
 def open_checkpoint(
@@ -179,7 +195,8 @@ def save_checkpoint(
 ) -> None:
     """Write base.safetensors, SYSTEM.safetensors for each system, and config.json.
 
-    Weights are stored in half precision but for what runs on the device, whose bytes depend on every digit.
+    Weights are stored in half precision but for what runs on the device, whose bytes depend on every digit. Where
+    `about` names a file of weights, what that file holds is left out.
 
     systems: by name, or one codec, which is then called `semanticnn`. Systems that lie in the folder from before and
     are not named go, as they were made for another task network. A network that cannot be rebuilt and a codec that no
@@ -191,7 +208,7 @@ def save_checkpoint(
     folder, described = Path(folder), about.get("systems", {})
     for codec in systems.values():
         check_exportable(codec)
-    _save(folder / "base.safetensors", model)
+    _save(folder / "base.safetensors", model, only=about.get("weights", {}).get("own"))
     for name, codec in systems.items():
         with torch.no_grad():
             codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
@@ -239,22 +256,24 @@ def check_exportable(codec: SemanticCodec) -> None:
         raise CheckpointError(f"the code order must hold every code word once, got {quantizer.code.tolist()}")
 
 
-def _save(path: Path, module: nn.Module, halved: str = "") -> None:
-    """Write a module's state; names that begin with `halved` in half precision."""
+def _save(path: Path, module: nn.Module, halved: str = "", only: Collection[str] | None = None) -> None:
+    """Write a module's state, or those of its tensors; names that begin with `halved` in half precision."""
     tensors = {
         name: (value.half() if value.is_floating_point() and name.startswith(halved) else value).cpu().contiguous()
         for name, value in module.state_dict().items()
+        if only is None or name in only
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary)
 
 
-def _load(module: nn.Module, path: Path) -> None:
+def _load(module: nn.Module, path: Path, only: Collection[str] | None = None) -> None:
+    """Read a module's state, or those of its tensors; a file that holds anything else is refused."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}; restore or retrain it") from error
-    wanted = module.state_dict()
+    wanted = {name: value for name, value in module.state_dict().items() if only is None or name in only}
     for name in {**wanted, **tensors}:
         here, there = (tuple(each[name].shape) if name in each else "nothing" for each in (wanted, tensors))
         if here != there:
@@ -262,7 +281,7 @@ def _load(module: nn.Module, path: Path) -> None:
                 f"{path} is of another architecture than config.json says: {name} has shape {there}, expected {here}; "
                 "restore or retrain it"
             )
-    module.load_state_dict(tensors)
+    module.load_state_dict(tensors, strict=only is None)
     wrong = [name for name, value in module.state_dict().items() if not value.isfinite().all()]
     if wrong:
         raise CheckpointError(f"{path} holds numbers that are not finite, for instance in {wrong[0]}; retrain it")

@@ -187,7 +187,7 @@ class SplitModel(nn.Module):
             raise ValueError(f"classes must be at least 2, got {classes}")
         if image_size < 32:
             raise ValueError(f"image_size must be at least 32 for {name}, got {image_size}")
-        device_part, edge_part = (_mobilenet_v2 if name == "mobilenet_v2" else _resnet50)(classes, cut, pretrained)
+        _, device_part, edge_part = torchvision_parts(name, classes, cut, pretrained)
         description = {"model": name, "classes": classes, "image_size": image_size, "cut": cut}
         model = cls(nn.Sequential(PixelNormalize(), *device_part), edge_part, image_size, description=description)
         return model.to(memory_format=torch.channels_last)
@@ -215,6 +215,23 @@ def _close(one: Outputs, other: Outputs) -> bool:
     if isinstance(one, Tensor):
         return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
     return all(map(_close, one, other))
+
+
+def torchvision_parts(
+    name: str, classes: int, cut: Cut, pretrained: bool = False
+) -> tuple[nn.Module, list[nn.Module], nn.Module]:
+    """Return a torchvision classifier, the modules of it that the device runs, and the edge part."""
+    net = _torchvision(name, classes, pretrained)
+    if name == "mobilenet_v2":
+        if net.classifier[1].out_features != classes:
+            net.classifier[1] = nn.Linear(net.last_channel, classes)
+        edge = nn.Sequential(*net.features[1:], nn.AdaptiveAvgPool2d(1), nn.Flatten(), *net.classifier)
+        return net, [*net.features[0]], edge
+    if net.fc.out_features != classes:
+        net.fc = nn.Linear(net.fc.in_features, classes)
+    stem, pool = [net.conv1, net.bn1, net.relu], [net.maxpool]
+    tail = [net.layer1, net.layer2, net.layer3, net.layer4, net.avgpool, nn.Flatten(), net.fc]
+    return (net, stem + pool, nn.Sequential(*tail)) if cut == "pool" else (net, stem, nn.Sequential(*pool, *tail))
 
 
 def _torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
@@ -245,23 +262,6 @@ def _identity_start(net: nn.Module) -> nn.Module:
         elif isinstance(block, Bottleneck):
             nn.init.zeros_(block.bn3.weight)
     return net
-
-
-def _mobilenet_v2(classes: int, cut: Cut, pretrained: bool) -> tuple[list[nn.Module], nn.Module]:
-    net = _torchvision("mobilenet_v2", classes, pretrained)
-    if net.classifier[1].out_features != classes:
-        net.classifier[1] = nn.Linear(net.last_channel, classes)
-    edge = nn.Sequential(*net.features[1:], nn.AdaptiveAvgPool2d(1), nn.Flatten(), *net.classifier)
-    return [*net.features[0]], edge
-
-
-def _resnet50(classes: int, cut: Cut, pretrained: bool) -> tuple[list[nn.Module], nn.Module]:
-    net = _torchvision("resnet50", classes, pretrained)
-    if net.fc.out_features != classes:
-        net.fc = nn.Linear(net.fc.in_features, classes)
-    stem, pool = [net.conv1, net.bn1, net.relu], [net.maxpool]
-    tail = [net.layer1, net.layer2, net.layer3, net.layer4, net.avgpool, nn.Flatten(), net.fc]
-    return (stem + pool, nn.Sequential(*tail)) if cut == "pool" else (stem, nn.Sequential(*pool, *tail))
 
 
 def _activation_range(ran: list[nn.Module]) -> tuple[float, float]:
