@@ -15,6 +15,7 @@ from semanticnn_core.config import CodecConfig, Slice
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import truth
 from semanticnn_core.evaluation.sweep import compare_windows
+from semanticnn_core.explain import metrics
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
@@ -75,14 +76,14 @@ def values(table: pd.DataFrame, metric: str, method: str) -> list[float]:
 def test_masks_are_averaged_over_the_area():
     mask = torch.zeros(1, 4, 4, dtype=torch.bool)
     mask[0, :2, :3] = True
-    assert truth.mask_on_grid(mask, 2, 2)[0].tolist() == [[1.0, 0.5], [0.0, 0.0]]
+    assert metrics.mask_on_grid(mask, 2, 2)[0].tolist() == [[1.0, 0.5], [0.0, 0.0]]
 
 
 def test_share_inside_counts_positive_scores_alone():
     mask = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
-    assert float(truth.inside_share(torch.tensor([[[2.0, 2.0], [1.0, -9.0]]]), mask)) == pytest.approx(3 / 5)
-    assert float(truth.inside_share(torch.ones(1, 2, 2), mask)) == pytest.approx(float(mask.mean()))
-    assert truth.inside_share(-torch.ones(1, 2, 2), mask).isnan().all()
+    assert float(metrics.inside_share(torch.tensor([[[2.0, 2.0], [1.0, -9.0]]]), mask)) == pytest.approx(3 / 5)
+    assert float(metrics.inside_share(torch.ones(1, 2, 2), mask)) == pytest.approx(float(mask.mean()))
+    assert metrics.inside_share(-torch.ones(1, 2, 2), mask).isnan().all()
 
 
 @pytest.mark.parametrize(("place", "hit"), [((0, 0), 1), ((1, 1), 1), ((0, 2), 0), ((2, 0), 0), ((3, 3), 0)])
@@ -90,60 +91,60 @@ def test_the_pointing_game_looks_at_the_middle_of_the_pixel(place, hit):
     scores = torch.zeros(1, 4, 4)
     scores[0][place] = 1
     box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])  # exclusive; feature pixels are 4 × 4 image pixels
-    assert truth.pointing_game(scores, box, (16, 16)).tolist() == [hit]
+    assert metrics.pointing_game(scores, box, (16, 16)).tolist() == [hit]
 
 
 def test_boxes_are_x_first():
     scores = torch.zeros(1, 4, 4)
     scores[0, 0, 3] = 1  # top right
-    assert truth.pointing_game(scores, torch.tensor([[12.0, 0.0, 16.0, 4.0]]), (16, 16)).tolist() == [1]
-    assert truth.pointing_game(scores, torch.tensor([[0.0, 12.0, 4.0, 16.0]]), (16, 16)).tolist() == [0]
+    assert metrics.pointing_game(scores, torch.tensor([[12.0, 0.0, 16.0, 4.0]]), (16, 16)).tolist() == [1]
+    assert metrics.pointing_game(scores, torch.tensor([[0.0, 12.0, 4.0, 16.0]]), (16, 16)).tolist() == [0]
 
 
 def test_curves_follow_the_order_of_the_map():
     """Four pixels, of which two speak: after each step the logit difference is known."""
     feature = torch.tensor([[[[3.0, 0.0], [1.0, 0.0]]]])
     label, scores = torch.tensor([0]), torch.tensor([[[9.0, 2.0], [5.0, 1.0]]])
-    deletion = truth.masking_curve(Sides(), feature, label, scores, steps=4)
+    deletion = metrics.masking_curve(Sides(), feature, label, scores, steps=4)
     expected = torch.tensor([4.0, 1.0, 0.0, 0.0, 0.0]).sigmoid()
     assert torch.allclose(deletion[0], expected)
-    insertion = truth.masking_curve(Sides(), feature, label, scores, insertion=True, steps=4)
+    insertion = metrics.masking_curve(Sides(), feature, label, scores, insertion=True, steps=4)
     assert torch.allclose(insertion[0], torch.tensor([0.0, 3.0, 4.0, 4.0, 4.0]).sigmoid())
-    assert truth.area_under(torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 1.0]])).tolist() == [0.5, 1.0]
+    assert metrics.area_under(torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 1.0]])).tolist() == [0.5, 1.0]
 
 
 def test_channels_go_as_pixels_do():
     feature = torch.zeros(1, 2, 2, 2)
     feature[0, 0, 0, 0], feature[0, 1, 0, 0] = 1.0, 2.0
-    curve = truth.masking_curve(Sides(), feature, torch.tensor([0]), torch.tensor([[1.0, 5.0]]), steps=2)
+    curve = metrics.masking_curve(Sides(), feature, torch.tensor([0]), torch.tensor([[1.0, 5.0]]), steps=2)
     assert torch.allclose(curve[0], torch.tensor([3.0, 1.0, 0.0]).sigmoid())
 
 
 def test_scores_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"\(B, H, W\) or \(B, C\).*got \(1, 5\)"):
-        truth.masking_curve(Sides(), torch.rand(1, 3, 4, 4), torch.tensor([0]), torch.rand(1, 5))
+        metrics.masking_curve(Sides(), torch.rand(1, 3, 4, 4), torch.tensor([0]), torch.rand(1, 5))
 
 
 def test_infidelity_is_zero_for_the_true_map_and_one_for_the_empty_one():
     feature, label = torch.rand(3, 2, 8, 8), torch.tensor([0, 0, 1])
     exact = feature.sum(1)
     exact[:2, :, 4:], exact[2, :, :4] = 0, 0
-    assert truth.relative_infidelity(Sides(), feature, label, exact).max() < 1e-4
-    assert truth.relative_infidelity(Sides(), feature, label, -5 * exact).max() < 1e-4  # up to a factor
-    assert torch.allclose(truth.relative_infidelity(Sides(), feature, label, 0 * exact), torch.ones(3))
+    assert metrics.relative_infidelity(Sides(), feature, label, exact).max() < 1e-4
+    assert metrics.relative_infidelity(Sides(), feature, label, -5 * exact).max() < 1e-4  # up to a factor
+    assert torch.allclose(metrics.relative_infidelity(Sides(), feature, label, 0 * exact), torch.ones(3))
     elsewhere = exact.flip(2)
-    assert truth.relative_infidelity(Sides(), feature, label, elsewhere).min() > 0.1
+    assert metrics.relative_infidelity(Sides(), feature, label, elsewhere).min() > 0.1
     by_channel = torch.stack([feature[0, :, :, :4].sum((1, 2)), feature[1, :, :, :4].sum((1, 2))])
-    assert truth.relative_infidelity(Sides(), feature[:2], label[:2], by_channel).max() < 1e-4
+    assert metrics.relative_infidelity(Sides(), feature[:2], label[:2], by_channel).max() < 1e-4
 
 
 def test_sensitivity_of_a_constant_map_is_zero_and_of_a_linear_one_at_most_the_radius():
     feature, label = torch.rand(3, 2, 8, 8), torch.zeros(3, dtype=torch.long)
-    constant = truth.max_sensitivity(lambda f, _: torch.ones(len(f), 8, 8), feature, label)
+    constant = metrics.max_sensitivity(lambda f, _: torch.ones(len(f), 8, 8), feature, label)
     assert torch.allclose(constant, torch.zeros(3))
     for level, axes in (("pixel", 1), ("channel", (2, 3))):
-        linear = truth.max_sensitivity(lambda f, _, axes=axes: f.sum(axes), feature, label, level)
-        assert (linear > 0.001).all() and (linear <= truth.RADIUS + 1e-6).all()
+        linear = metrics.max_sensitivity(lambda f, _, axes=axes: f.sum(axes), feature, label, level)
+        assert (linear > 0.001).all() and (linear <= metrics.RADIUS + 1e-6).all()
 
 
 def test_the_table_knows_the_truth(model, split, codec):

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import Slice
-from semanticnn_core.evaluation.truth import inside_share, mask_on_grid
 from semanticnn_core.explain.attribution import METHODS, attribute
+from semanticnn_core.explain.metrics import inside_share, mask_on_grid
 from semanticnn_core.panels.canvas import canvases, colored, pixels
 from semanticnn_core.panels.channel import ratio_stops
 from semanticnn_core.panels.page import in_pairs, in_rows, slider_look
