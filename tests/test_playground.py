@@ -67,7 +67,7 @@ def shelf(tmp_path):
 def panel(shelf, split, codec, dataset, monkeypatch):
     codec.requires_grad_(False)
 
-    def opened(name, folder, root, without_data):
+    def opened(name, folder, root, without_data, system):
         assert without_data
         if name == "more":
             raise CheckpointError("semanticnn.safetensors is <damaged>")
@@ -86,8 +86,18 @@ def states(panel):
 def test_checkpoints_are_those_with_a_codec_the_published_first(shelf):
     found = list_checkpoints(shelf / "data", shelf / "runs")
     assert list(found) == ["more", "toys", "toys (runs)"]
-    assert found["toys (runs)"] == shelf / "runs/checkpoints/toys"
+    assert found["toys (runs)"] == (shelf / "runs/checkpoints/toys", "semanticnn")
     assert list_checkpoints(shelf / "nothing", shelf / "nowhere") == {}
+
+
+def test_every_codec_of_a_checkpoint_is_offered_the_usual_one_under_its_name(shelf):
+    (shelf / "data/checkpoints/toys/careful.safetensors").touch()
+    (shelf / "data/checkpoints/toys/._bad.safetensors").touch()
+    (shelf / "data/checkpoints/base/base.safetensors").touch()
+    (shelf / "data/checkpoints/base/only.safetensors").touch()
+    found = list_checkpoints(shelf / "data", shelf / "runs")
+    assert list(found) == ["base/only", "more", "toys", "toys/careful", "toys (runs)"]
+    assert found["toys/careful"] == (shelf / "data/checkpoints/toys", "careful")
 
 
 def test_an_unknown_checkpoint_is_refused_by_name(shelf):
@@ -388,6 +398,18 @@ def test_accuracy_is_read_off_and_never_invented(tmp_path):
     assert accuracy_at(Played(*[None] * 5, (), read_curves(tmp_path / "results.csv"), None), 0.25, "energy", 0.01).here
 
 
+def test_each_codec_has_its_own_curve(tmp_path):
+    table = pd.DataFrame(ROWS, columns=["ber", "share_sent", "seed", "accuracy"])
+    better = table.assign(accuracy=table["accuracy"] + 0.05)
+    both = pd.concat([table.assign(system="semanticnn"), better.assign(system="careful")])
+    both.to_csv(tmp_path / "results.csv", index=False)
+    means = [
+        read_curves(tmp_path / "results.csv", *name)[(1.0, "center")]["mean"].iloc[0] for name in ((), ("careful",))
+    ]
+    assert means == [pytest.approx(0.92), pytest.approx(0.97)]
+    assert read_curves(tmp_path / "results.csv", "another") == {}
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "ber,share_sent,accuracy\nx,y,z\n", "\x00\xff"])
 def test_results_that_are_no_table_are_none(tmp_path, text):
     (tmp_path / "results.csv").write_bytes(text.encode("latin-1"))
@@ -399,14 +421,17 @@ def test_results_that_are_no_table_are_none(tmp_path, text):
 
 def test_the_shipped_checkpoint_opens():
     found = list_checkpoints()
-    played = open_played("shipped", found["mobilenet_v2-scene_digits"], count=3)
+    folder, _ = found["mobilenet_v2-scene_digits"]
+    played, tolerant = (open_played("shipped", folder, count=3, system=each) for each in ("semanticnn", "tolerant"))
+    at_ten = [each.curves[(1.0, "center")]["mean"].iloc[-1] for each in (played, tolerant)]
+    assert 0.89 < at_ten[0] < 0.905 and 0.915 < at_ten[1] < 0.93  # what each checkpoint's page says at 10 %
     assert len(played.images) == 3 and (1.0, "center") in played.curves and 0.9 < played.clean_accuracy < 1
     with pytest.raises(CheckpointError):
-        open_played("nothing", found["mobilenet_v2-scene_digits"].parent / "nothing")
+        open_played("nothing", folder.parent / "nothing")
 
 
 def test_a_checkpoint_opens_without_its_data_where_that_is_wanted(tmp_path, monkeypatch):
-    folder = list_checkpoints()["mobilenet_v2-cifar100"]
+    folder, _ = list_checkpoints()["mobilenet_v2-cifar100"]
     with pytest.raises(DataError, match="cifar-100-python is not there"):
         open_played("other", folder, root=tmp_path)
     played = open_played("other", folder, root=tmp_path, without_data=True)
@@ -419,7 +444,7 @@ def test_a_detector_has_its_own_panel_and_classifiers_come_back(shelf, split, co
     shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
     finder = SemanticCodec(CodecConfig(**shape, code_channels=4, decoder_widths=(8,))).eval().requires_grad_(False)
 
-    def opened(name, folder, root, without_data):
+    def opened(name, folder, root, without_data, system):
         if name == "more":
             images = torch.zeros(0 if root == "empty" else 2, 3, 64, 64, dtype=torch.uint8)
             return Played(name, model, finder, images, [], ("a", "b"), {}, None)

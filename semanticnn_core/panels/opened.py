@@ -13,7 +13,7 @@ from semanticnn_core.codec.slicing import Windows
 from semanticnn_core.config import WHOLE, Slice, Window
 from semanticnn_core.datasets import DataError, load_dataset
 from semanticnn_core.evaluation.publish import RESULTS
-from semanticnn_core.files import located
+from semanticnn_core.files import located, visible
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.checkpoints import SEMANTICNN, load_checkpoint, matching
 from semanticnn_core.tasks.detection import Detection
@@ -54,22 +54,36 @@ class Played:
         return self.codec.windows(self.model.feature_shape, slice)
 
 
-def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, Path]:
-    """Return names and folders of the checkpoints that hold a codec: the published ones, then your own in `runs`."""
+def list_checkpoints(root: str | Path = "data", runs: str | Path = "runs") -> dict[str, tuple[Path, str]]:
+    """Return names of the codecs there are, each with its checkpoint's folder and what it is called there.
+
+    The published ones come first, then your own in `runs`. A checkpoint's usual codec bears the checkpoint's name,
+    others CHECKPOINT/CODEC.
+    """
     found = {}
     for place, mark in ((root, ""), (runs, " (runs)")):
-        for path in sorted((located(place) / "checkpoints").glob(f"*/{SEMANTICNN}.safetensors")):
-            if (path.parent / "config.json").is_file() and not path.parent.name.startswith("."):
-                found[path.parent.name + mark] = path.parent.resolve()
+        for path in visible(located(place) / "checkpoints", "*/config.json"):
+            if path.parent.name.startswith("."):
+                continue
+            systems = {each.stem for each in visible(path.parent, "*.safetensors")} - {"base"}
+            for system in sorted(systems, key=lambda each: (each != SEMANTICNN, each)):
+                name = path.parent.name if system == SEMANTICNN else f"{path.parent.name}/{system}"
+                found[name + mark] = path.parent.resolve(), system
     return found
 
 
 def open_played(
-    name: str, folder: Path, count: int | None = 200, root: str | Path = "data", without_data: bool = False
+    name: str,
+    folder: Path,
+    count: int | None = 200,
+    root: str | Path = "data",
+    without_data: bool = False,
+    system: str = SEMANTICNN,
 ) -> Played:
     """Load a checkpoint and up to `count` test images of its data set, which is not downloaded behind a slider's back.
 
     without_data: whether to open a checkpoint without images where its data set is missing or damaged.
+    system: what the codec is called in the checkpoint.
     Raises CheckpointError or DataError, which say what is missing or damaged.
     """
     checkpoint, missing = load_checkpoint(str(folder), root), ""
@@ -83,18 +97,19 @@ def open_played(
         few = {"image": torch.empty(0, 3, size, size, dtype=torch.uint8), "label": torch.empty(0, dtype=torch.long)}
         classes, missing = about.get("classes") or map(str, range(about["base"]["classes"])), str(error)
     clean = about.get("results", {}).get(f"clean_{about.get('metric', 'accuracy')}")
-    parts = checkpoint.model.folded(), checkpoint.codec, few["image"], few["label"], tuple(classes)
-    return Played(name, *parts, read_curves(folder / RESULTS), clean, missing)
+    parts = checkpoint.model.folded(), checkpoint.system(system), few["image"], few["label"], tuple(classes)
+    return Played(name, *parts, read_curves(folder / RESULTS, system), clean, missing)
 
 
-def read_curves(path: Path) -> dict[tuple[float, Window], pd.DataFrame]:
-    """Return the accuracies of a results.csv by share sent and window: ascending ber, mean and std over the seeds.
+def read_curves(path: Path, system: str = SEMANTICNN) -> dict[tuple[float, Window], pd.DataFrame]:
+    """Return a codec's accuracies in a results.csv by share sent and window: ascending ber, mean and std over seeds.
 
     The share, not the slice ratio: whole rows and columns are sent, so that many ratios are one. A table without a
     column `window` was measured with the central one. Empty when the file is missing or damaged.
     """
     try:
         table = pd.read_csv(path)
+        table = table[table["system"] == system] if "system" in table else table
         table = table.assign(window=table.get("window", "center"), share_sent=table["share_sent"].round(6))
         stats = table.groupby(["share_sent", "window", "ber"])["accuracy"].agg(["mean", "std"]).fillna(0).reset_index()
     except (OSError, ValueError, KeyError, TypeError):  # missing, empty, no CSV, no text, other columns, no numbers

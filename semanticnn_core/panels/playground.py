@@ -48,9 +48,9 @@ class Playground(widgets.VBox):
         runs: str | Path = "runs",
     ) -> None:
         super().__init__()
-        self.root, self.folders = root, list_checkpoints(root, runs)
-        if checkpoint not in self.folders:
-            known = ", ".join(self.folders) or "none"
+        self.root, self.codecs = root, list_checkpoints(root, runs)
+        if checkpoint not in self.codecs:
+            known = ", ".join(self.codecs) or "none"
             raise CheckpointError(f"no checkpoint {checkpoint!r} that holds a codec; there are: {known}")
         self.uploads: dict[str, bytes] = {}
         self._opened: dict[str, Played] = {}
@@ -60,7 +60,7 @@ class Playground(widgets.VBox):
         self.played = self._open(checkpoint)
         picker = FilePicker(self.receive, self.complain, layout=sized(415, 200, margin="2px 2px 2px 118px"))
         save = Download(self.save, label="save the picture")
-        self.controls = Controls(list(self.folders), checkpoint, ber, seed, picker, save)
+        self.controls = Controls(list(self.codecs), checkpoint, ber, seed, picker, save)
         self.canvases, self.plots = canvases(160, 4, **scene.LABELS), PlaygroundPlots()
         self.bits = bits_canvas(self.played.system().payload_bytes)
         self._fit(slice_ratio)
@@ -133,7 +133,8 @@ class Playground(widgets.VBox):
 
     def _open(self, name: str) -> Played:
         if name not in self._opened:
-            self._opened[name] = open_played(name, self.folders[name], root=self.root, without_data=True)
+            folder, system = self.codecs[name]
+            self._opened[name] = open_played(name, folder, root=self.root, without_data=True, system=system)
         return self._opened[name]
 
     def _choose_checkpoint(self) -> None:
