@@ -15,7 +15,7 @@ from semanticnn_core.config import CodecConfig, Slice
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import truth
 from semanticnn_core.evaluation.sweep import compare_windows
-from semanticnn_core.explain import metrics
+from semanticnn_core.explain import kept, metrics
 from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.base import Received
 from semanticnn_core.tasks.split import SplitModel
@@ -238,13 +238,13 @@ def test_summary_is_mean_and_standard_error():
 @pytest.mark.parametrize("window", windows.WINDOWS)
 def test_windows_lie_where_the_codec_cuts(model, codec, split, window):
     feature = model.device_part(split["image"])
-    boxes = windows.window_boxes(codec, feature, Slice(0.25, window))
+    boxes = kept.window_boxes(codec, feature, Slice(0.25, window))
     assert ((boxes >= 0) & (boxes <= 1)).all()
     assert (boxes[:, 2:] - boxes[:, :2]).allclose(torch.tensor(0.5))
     if window == "center":
         assert boxes[0].tolist() == [0.25, 0.25, 0.75, 0.75]
-    assert windows.share_inside(split["mask"][0], (0, 0, 0.125, 1)) == 0.5
-    assert windows.share_inside(split["mask"][0], (0.5, 0.5, 1, 1)) == 0
+    assert kept.share_inside(split["mask"][0], (0, 0, 0.125, 1)) == 0.5
+    assert kept.share_inside(split["mask"][0], (0.5, 0.5, 1, 1)) == 0
 
 
 @pytest.mark.slow
@@ -258,9 +258,9 @@ def test_every_figure_paints(model, codec, split):
     shown = [
         viz.draw_maps(images, maps, masks),
         viz.draw_maps(images[:1], maps, over_images=False),
-        windows.draw_slicing(model, codec, images, 0.5, CLASSES, masks),
-        windows.draw_slicing(model, codec, images[:1], 0.5, CLASSES),
-        windows.draw_device_map(codec, images, feature, maps["mine"], masks),
+        windows.draw_slicing(kept.keep(model, codec, images, 0.5), CLASSES, masks),
+        windows.draw_slicing(kept.keep(model, codec, images[:1], 0.5), CLASSES),
+        windows.draw_device_map(images, maps["mine"], kept.device_map(codec, feature), masks),
         viz.draw_truth(truth.summarize_explanations(table)),
         viz.draw_masking(truth.masking_table(model.edge_part, feature, split["label"][:3], maps, steps=4)),
         windows.draw_windows(accuracies, 0.95),

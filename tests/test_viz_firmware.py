@@ -10,6 +10,7 @@ from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.studies.estimates import Assumptions, estimate
+from semanticnn_core.studies.rounding import rounding
 from semanticnn_core.systems import load_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import firmware as viz
@@ -29,8 +30,8 @@ def test_every_figure_paints(shipped):
     parts = memory_map(Firmware(encoder, codec, model.feature_shape))["ram"]
     profiles = {"zig": Profile(300, {"stem_row": 200, "send_pixel.constprop.0": 60, "memset": 40})}
     shown = [
-        viz.draw_rounding(model, codec, encoder, images[:2]),
-        viz.draw_margins(model, codec, encoder, images),
+        viz.draw_rounding(rounding(model, codec, encoder, images[:2])),
+        viz.draw_margins(rounding(model, codec, encoder, images)),
         viz.draw_memory(parts, {"layer by layer": 45_056}),
         viz.draw_profile(profiles, encoder.macs),
     ]

@@ -38,6 +38,7 @@ from semanticnn_core.evaluation import tables, truth
 from semanticnn_core.evaluation.sweep import compare_windows
 from semanticnn_core.explain.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.explain.importance import fit_importance
+from semanticnn_core.explain.kept import WINDOWS, device_map, keep, share_inside, window_boxes
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks import SplitModel
 from semanticnn_core.viz import maps as viz
@@ -281,7 +282,7 @@ tables.gamma_table(accuracies) if accuracies is not None else None
 # For comparison, **energy** chooses the window with the strongest symbols, without any explanation.
 
 # %%
-windows.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
+windows.draw_slicing(keep(model, codec, images[:2], slice_ratio), data.classes, masks)
 
 # %% [markdown]
 # How good is the table? Third row: what it should have said, the positive part of the map, one value a code pixel.
@@ -289,7 +290,7 @@ windows.draw_slicing(model, codec, images[:2], slice_ratio, data.classes, masks)
 
 # %%
 wanted = attribute(guide, feature, labels, steps=steps).scores
-windows.draw_device_map(codec, images[:3], feature[:3], wanted[:3], masks)
+windows.draw_device_map(images[:3], wanted[:3], device_map(codec, feature[:3]), masks)
 
 # %% [markdown]
 # The receiver has to know where the window lies, or everything lands in the wrong place. That number travels through
@@ -334,9 +335,9 @@ windows.draw_windows(compared, model.score(judged))
 # windows over the images checked above.
 
 # %% tags=["solution"]
-for window in windows.WINDOWS if "mask" in known else ():
-    boxes = windows.window_boxes(codec, seen, Slice(slice_ratio, window)).tolist()
-    kept = torch.tensor([windows.share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
+for window in WINDOWS if "mask" in known else ():
+    boxes = window_boxes(codec, seen, Slice(slice_ratio, window)).tolist()
+    kept = torch.tensor([share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
     most = float((kept > 0.9).double().mean())
     print(f"{window:10} keeps {float(kept.mean()):.0%} of the digit, nine tenths or more in {most:.0%} of the images")
 
@@ -353,7 +354,7 @@ if interactive:
     many = data.test.first(24)
     shown = ExplanationPanel(model, codec, many["image"], data.classes, many.get("mask"), method, slice_ratio)
 else:
-    shown = windows.draw_slicing(model, codec, images[:1], slice_ratio / 2, data.classes, masks)
+    shown = windows.draw_slicing(keep(model, codec, images[:1], slice_ratio / 2), data.classes, masks)
     size, whole = (codec.payload_bytes(model.feature_shape, Slice(ratio)) for ratio in (slice_ratio / 2, 1.0))
     print(f"{size} of {whole} bytes, and two more for a window that is not in the middle")
 shown

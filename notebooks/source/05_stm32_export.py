@@ -52,6 +52,7 @@ from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.studies.estimates import Assumptions, estimate
+from semanticnn_core.studies.rounding import rounding
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import figures
@@ -96,7 +97,7 @@ pd.DataFrame(
 # place, in steps of their own. The last column counts the symbols that come out differently.
 
 # %%
-viz.draw_rounding(model, codec, encoder, images[:3])
+viz.draw_rounding(rounding(model, codec, encoder, images[:3]))
 
 # %% [markdown]
 # The feature is off by a quarter of a step on average wherever it is not zero: that is what rounding means. Where do
@@ -104,7 +105,7 @@ viz.draw_rounding(model, codec, encoder, images[:3])
 # were about equally right.
 
 # %%
-viz.draw_margins(model, codec, encoder, images)
+viz.draw_margins(rounding(model, codec, encoder, images))
 
 # %%
 symbols, exact = encoder(images), codec.quantizer.assign(codec.encoder(model.device_part(images)))

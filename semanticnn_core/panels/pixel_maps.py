@@ -9,6 +9,7 @@ from torch import Tensor
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import Slice
 from semanticnn_core.explain.attribution import METHODS, attribute
+from semanticnn_core.explain.kept import WINDOWS, device_map, share_inside, window_boxes
 from semanticnn_core.explain.metrics import inside_share, mask_on_grid
 from semanticnn_core.panels.canvas import canvases, colored, pixels
 from semanticnn_core.panels.channel import ratio_stops
@@ -17,7 +18,6 @@ from semanticnn_core.systems import SemanticNN
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.viz.style import COLORS, DIVERGING
-from semanticnn_core.viz.windows import WINDOWS, code_index, share_inside, window_boxes
 
 STEPS = 16
 """Points of Integrated Gradients and GradientSHAP: coarse, since the picture must follow the slider."""
@@ -64,7 +64,7 @@ class ExplanationPanel(widgets.VBox):
         x0, y0, x1, y1 = box = window_boxes(self.codec, feature, part)[0].tolist()
         scores, frame = self._map(number, feature, clean), (y0, x0, y1, x1)
         top = float(scores.abs().flatten().quantile(0.99)) or 1.0
-        believed = self.codec.importance_map(code_index(self.codec, feature))[0].float()
+        believed = device_map(self.codec, feature)[0]
         shown = {
             "image": pixels(image),
             "map": colored(scores, -top, top, DIVERGING),

@@ -5,16 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.stm32.emulator import Profile
-from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.project import SOURCES
-from semanticnn_core.tasks.split import SplitModel
+from semanticnn_core.studies.rounding import Rounding
 from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
 
 STAGES = {
@@ -28,26 +24,20 @@ BOARD = {"fast memory (DTCM)": 128 * 1024, "all RAM": 1024 * 1024}
 """Bytes of RAM of an STM32H750."""
 
 
-@torch.no_grad()
-def draw_rounding(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncoder, images: Tensor) -> Figure:
-    """Draw what rounding does to images uint8 (B, 3, H, W): errors of feature and latent, symbols that differ."""
-    feature = model.device_part(images)
-    latent = codec.encoder.conv(codec.encoder.padded(feature))
-    whole = encoder.feature(images)
-    steps = (whole - feature.double() / encoder.stem.step).abs().mean(1)
-    drift = (encoder.latent(whole) - latent.double() / encoder.code.step).abs().mean(1)
-    differ = (encoder(images) != codec.quantizer.assign(codec.encoder(feature))).sum(1)
-    figure, axes = panes(len(images), 4, (9.5, 2.1 * len(images) + 0.4))
+def draw_rounding(found: Rounding) -> Figure:
+    """Draw what rounding does to images: errors of feature and latent, symbols that differ."""
+    figure, axes = panes(len(found.images), 4, (9.5, 2.1 * len(found.images) + 0.4))
     titles = (
         "image",
         "feature: mean |error|\nin steps of 8 bits",
         "latent: mean |error|\nin steps of 16 bits",
-        f"symbols that differ,\nof {latent.shape[1]} a pixel",
+        f"symbols that differ,\nof {found.differ.shape[1]} a pixel",
     )
-    tops = (None, 0.5, float(drift.max()), max(int(differ.max()), 1))
+    differ = found.differ.sum(1)
+    tops = (0.5, float(found.latent.max()), max(int(differ.max()), 1))
     for number, row in enumerate(axes):
-        row[0].imshow(images[number].permute(1, 2, 0).numpy() // 8 * 8)
-        for axis, maps, top in zip(row[1:], (steps, drift, differ), tops[1:], strict=True):
+        row[0].imshow(found.images[number].permute(1, 2, 0).numpy() // 8 * 8)
+        for axis, maps, top in zip(row[1:], (found.feature, found.latent, differ), tops, strict=True):
             shown = axis.imshow(maps[number].numpy(), cmap=SEQUENTIAL, vmin=0, vmax=top)
             figure.colorbar(shown, ax=axis, fraction=0.046)
         for axis, title in zip(row, titles, strict=True):
@@ -57,21 +47,16 @@ def draw_rounding(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncod
     return figure
 
 
-@torch.no_grad()
-def draw_margins(model: SplitModel, codec: SemanticCodec, encoder: IntegerEncoder, images: Tensor) -> Figure:
-    """Draw how far from a threshold the latents of images uint8 (B, 3, H, W) lie: all, and those that differ."""
-    latent = codec.encoder(model.device_part(images))
-    levels = codec.quantizer.levels
-    distance = (latent[..., None] - (levels[1:] + levels[:-1]) / 2).abs().amin(-1)
-    differ = encoder(images) != codec.quantizer.assign(latent)
+def draw_margins(found: Rounding) -> Figure:
+    """Draw how far from a threshold the latents lie: all, and those whose symbols differ."""
     figure, axes = panes(1, 2, (9.5, 3.0))
-    bins = np.linspace(0, float(distance.flatten().quantile(0.99)), 40)
-    axes[0, 0].hist(distance.flatten().numpy(), bins, color=COLORS["light"], label="all symbols")
-    axes[0, 0].hist(distance[differ].numpy(), bins, color=COLORS["red"], label="those that differ")
+    bins = np.linspace(0, float(found.distance.flatten().quantile(0.99)), 40)
+    axes[0, 0].hist(found.distance.flatten().numpy(), bins, color=COLORS["light"], label="all symbols")
+    axes[0, 0].hist(found.distance[found.differ].numpy(), bins, color=COLORS["red"], label="those that differ")
     axes[0, 0].set(xlabel="distance from the nearest threshold", ylabel="symbols")
     axes[0, 0].legend()
     shares = [
-        float(differ[(distance >= low) & (distance < high)].double().mean())
+        float(found.differ[(found.distance >= low) & (found.distance < high)].double().mean())
         for low, high in zip(bins, bins[1:], strict=False)
     ]
     axes[0, 1].bar(bins[:-1], 100 * np.nan_to_num(shares), np.diff(bins), align="edge", color=COLORS["red"])
