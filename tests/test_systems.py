@@ -20,7 +20,7 @@ from semanticnn_core.evaluation.ranking import ranking, ranking_table
 from semanticnn_core.files import CHECKOUT
 from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
-from semanticnn_core.systems.agilenn import AgileNN
+from semanticnn_core.systems.agilenn import AgileNN, LocalHead
 from semanticnn_core.systems.bottlenet import BottleNet
 from semanticnn_core.systems.compared import FIXED, SYSTEMS, data_bytes, from_file
 from semanticnn_core.systems.compared import RATES as CODE_RATES
@@ -45,6 +45,7 @@ FEW = Budget(images=32, epochs=(1, 1))
 BYTES = {
     NECST: 384, IABF: 384, ProductVQ: 384, DeepCOD: 384, AgileNN: 384, FloatADJSCC: 4096, UniformADJSCC: 384,
     BottleNet: 384, DeepSC: 4096, EdgeDeepSC: 384, LimitNet: 384, BareLimitNet: 384, LearnedThumbnail: 384,
+    LocalHead: 0,
 }  # fmt: skip
 
 
@@ -78,8 +79,17 @@ def test_a_learned_system_sends_its_bytes_and_training_sees_what_arrives(make, s
         forward, _ = system.codec(seen, Clean())
         assert torch.allclose(forward, received.feature, atol=1e-5)
     assert len(sweep([system], dataset.test, [BitErrors(0.05)], 1)) == 1
-    with pytest.raises((ValueError, RuntimeError)):
-        system.receive(Arrival(Payload(payload.data[:, 1:].contiguous()), ber=0.01))
+    for more in (-1, 1) if BYTES[make] else (1,):
+        other = torch.nn.functional.pad(payload.data, (0, more))
+        with pytest.raises((ValueError, RuntimeError)):
+            system.receive(Arrival(Payload(other), ber=0.01))
+
+
+def test_a_head_that_sends_nothing_answers_the_same_over_every_link(split, dataset):
+    head = started(LocalHead, split, dataset)
+    images = dataset.test["image"]
+    quiet, loud = (offload(head, images, BinarySymmetric(ber, 0)).received.outputs for ber in (0.0, 0.5))
+    assert torch.equal(quiet, loud) and quiet.std(0).min() > 0
 
 
 @pytest.mark.parametrize("make", BYTES, ids=lambda make: make.__name__)

@@ -87,6 +87,33 @@ class AgileNN(FeatureCodec):
         return feature * ~self.stays[:, None, None]
 
 
+class LocalHead(AgileNN):
+    """Nothing is sent: the device's own answer is all there is, and no link can make it worse."""
+
+    title = "AgileNN*, local head alone"
+
+    def __init__(self, model: SplitModel, size: int) -> None:
+        super().__init__(model, size)
+        self.bits = 0
+        self.mean = nn.Parameter(torch.zeros(model.feature_shape))  # all that the edge knows of the feature
+        del self.encoder, self.decoder, self.centers, self.share
+
+    def encode(self, feature: Tensor) -> Tensor:
+        return feature.new_zeros(len(feature), 0)
+
+    def to_bits(self, latent: Tensor) -> Tensor:
+        return latent.bool()
+
+    def from_bits(self, bits: Tensor, ber: float | Tensor) -> Tensor:
+        return bits.float()
+
+    def decode(self, latent: Tensor, ber: float | Tensor) -> Tensor:
+        return self.mean.expand(len(latent), -1, -1, -1)
+
+    def answer(self, outputs: Tensor, local: Mapping[str, Tensor]) -> Tensor:
+        return local["answer"]
+
+
 class CompressedAgileNN(AgileNN):
     """Variable length: the symbols through LZW."""
 

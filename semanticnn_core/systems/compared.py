@@ -12,7 +12,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
-from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN
+from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN, LocalHead
 from semanticnn_core.systems.base import OffloadSystem
 from semanticnn_core.systems.bottlenet import BottleNet
 from semanticnn_core.systems.deepcod import DeepCOD
@@ -193,6 +193,7 @@ SYSTEMS: dict[str, Compared] = {
     "DeepCOD*, no errors in training": Compared(learned(DeepCOD, True, "DeepCOD*, no errors in training"), "faithful"),
     "AgileNN*": Compared(learned(AgileNN)),
     "AgileNN*, LZW": Compared(learned(CompressedAgileNN, True), "faithful"),
+    "AgileNN*, local head alone": Compared(learned(LocalHead)),
     "A-ADJSCC": Compared(learned(FloatADJSCC), "faithful"),
     "A-ADJSCC, 3 bits": Compared(learned(UniformADJSCC)),
     "BottleNet++": Compared(learned(BottleNet)),
