@@ -206,7 +206,14 @@ def test_a_kept_network_is_referred_to_not_copied(workplace, capsys):
     assert load_checkpoint("coded").about["weights"] == kept.about["weights"]
     with torch.no_grad():
         assert torch.equal(load_checkpoint("coded").model(IMAGES), kept.model(IMAGES))
-    run("train-base --dataset noise --start kept --training.epochs 1 --out whole")
+    (workplace / "data").rename(workplace / "elsewhere")  # every command finds the file where its data lie
+    again = "train --checkpoint coded --system other --codec.code-channels 4 --codec.decoder-widths 8 --slices"
+    run(f"{again} --stage1.epochs 1 --stage2.epochs 1 --out coded --data-root elsewhere")
+    assert set(load_checkpoint("coded", "elsewhere").systems) == {"semanticnn", "other"}
+    with pytest.raises(SystemExit):  # noise has nothing to learn, which is an error; but all is looked at
+        run("doctor coded --data-root elsewhere")
+    assert "base, semanticnn, other can be loaded" in capsys.readouterr().out
+    run("train-base --dataset noise --start kept --training.epochs 1 --out whole --data-root elsewhere")
     assert "weights" not in json.loads((workplace / "whole" / "config.json").read_text())
     assert len(load_file(workplace / "whole" / "base.safetensors")) == len(kept.model.state_dict())
 

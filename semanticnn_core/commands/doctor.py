@@ -53,7 +53,7 @@ class Doctor(Settings):
         from semanticnn_core.systems.checkpoints import CheckpointError, matching
 
         try:
-            checkpoint = load_checkpoint(str(folder.resolve()))
+            checkpoint = load_checkpoint(str(folder.resolve()), self.data_root)
         except CheckpointError as error:
             return [Finding("files", "error", " ".join(str(error).split()))]
         findings = [Finding("files", "ok", f"{', '.join(['base', *checkpoint.systems])} can be loaded")]

@@ -201,7 +201,7 @@ class Train(Settings):
             "results": byte_counts(base.model, codec),
             "commands": [*known.get("commands", []), this_command()],
         }
-        kept, described = kept_systems(out, base.model)
+        kept, described = kept_systems(out, base.model, self.data_root)
         about = base.about | {
             "dataset": self.dataset or base.about["dataset"],
             "classes": list(data.classes),
@@ -212,7 +212,7 @@ class Train(Settings):
         write_results(out, table, keep=set(kept) - {self.system})
         write_readme(out)
         print((out / "README.md").read_text(encoding="utf-8"))
-        for finding in examine(load_checkpoint(str(out.resolve())), data):
+        for finding in examine(load_checkpoint(str(out.resolve()), self.data_root), data):
             if finding.level != "ok":
                 print(finding, file=sys.stderr)
 

@@ -225,10 +225,12 @@ def save_checkpoint(
         temporary.write_text(content + "\n", encoding="utf-8")
 
 
-def kept_systems(folder: Path, model: SplitModel) -> tuple[dict[str, nn.Module], dict[str, dict]]:
+def kept_systems(
+    folder: Path, model: SplitModel, root: str | Path = "data"
+) -> tuple[dict[str, nn.Module], dict[str, dict]]:
     """Return the systems that a folder holds for this very network, and what is known of them."""
     try:
-        there = load_checkpoint(str(folder.resolve()))
+        there = load_checkpoint(str(folder.resolve()), root)
     except CheckpointError:
         return {}, {}
     weights = there.model.state_dict()
