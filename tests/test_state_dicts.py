@@ -245,6 +245,7 @@ def test_a_missing_or_changed_file_is_asked_for_by_name(workplace):
         ("--training.sizes 16 24", "sizes must end with the network's own, 32, got 16 24"),
         ("--training.sizes 32 16", "training.sizes must rise"),
         ("--model yolov3_small --training.sizes 32", "sizes are for classifiers"),
+        ("--start yolov3_small-scene_detection --training.sizes 128", "sizes are for classifiers"),
         ("--start mobilenet_v2-scene_digits --freeze-first 1 --dataset ten", "nothing does here"),
     ],
 )

@@ -82,7 +82,7 @@ class TrainBase(Settings):
 
         earlier = load_checkpoint(self.start, self.data_root) if self.start else None
         size = earlier.model.image_size if earlier else self.image_size
-        self._check_sizes(size)
+        self._check_sizes(earlier.model.description["model"] if earlier else self.model, size)
         data = load_dataset(self.dataset, self.data_root, size).take(self.limit)
         set_seed(self.training.seed)
         model, given = self._begun(earlier, data, size)
@@ -106,13 +106,13 @@ class TrainBase(Settings):
             same = {name for name, value in before.items() if torch.equal(after[name], value)}
             self._publish(out, model, data, earlier, weights and weights.holding(set(after) - same))
 
-    def _check_sizes(self, size: int) -> None:
+    def _check_sizes(self, model: str, size: int) -> None:
         """Refuse sizes that training cannot have, before data are read."""
         from semanticnn_core.tasks.split import DETECTORS
 
         if not (sizes := self.training.sizes):
             return
-        if self.model in DETECTORS:
+        if model in DETECTORS:
             raise ValueError("sizes are for classifiers; the boxes of a detector's images would not fit")
         if sizes[-1] != size:
             raise ValueError(f"sizes must end with the network's own, {size}, got {' '.join(map(str, sizes))}")
