@@ -455,5 +455,5 @@ def test_bytes_behind_a_sample_s_length_are_lost_and_not_zeros(progressive):
     short = Arrival(Payload(data, torch.tensor([data.shape[1], 10])), ber=0.01)
     got = codec.decompress(short, x.shape[1:], slice)
     cut = codec.decompress(Arrival(Payload(data[1:]), ber=0.01).cut(10), x.shape[1:], slice)
-    assert torch.equal(got[1:], cut)
+    torch.testing.assert_close(got[1:], cut, rtol=0, atol=1e-12)  # a batch of another size may add up otherwise
     assert not torch.allclose(cut, codec.decompress(Arrival(Payload(data[1:]), ber=0.01), x.shape[1:], slice))

@@ -239,8 +239,9 @@ def test_a_missing_or_changed_file_is_asked_for_by_name(workplace):
     ("command", "said"),
     [
         ("--freeze-first 2", "freeze-first needs a classifier to start from"),
-        ("--freeze-first 2 --weights a.weights", "freeze-first needs a classifier to start from"),
+        ("--freeze-first 2 --model yolov3 --weights a.weights", "freeze-first needs a classifier to start from"),
         ("--weights data/weights/none.pth", "none.pth cannot be read"),
+        ("--weights darknet.weights", "darknet.weights cannot be read"),
         ("--weights other.safetensors --freeze-first 1 --training.epochs 0", "in data/weights, it is not there"),
         ("--training.sizes 16 24", "sizes must end with the network's own, 32, got 16 24"),
         ("--training.sizes 32 16", "training.sizes must rise"),

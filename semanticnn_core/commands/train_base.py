@@ -68,7 +68,7 @@ class TrainBase(Settings):
 
     @property
     def _darknet(self) -> bool:
-        return self.weights is not None and self.weights.suffix == ".weights"
+        return self.weights is not None and self.model not in ("mobilenet_v2", "resnet50")
 
     def __call__(self) -> None:
         import torch
