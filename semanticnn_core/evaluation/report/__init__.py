@@ -12,7 +12,7 @@ import pandas as pd
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
 from semanticnn_core.evaluation.publish import checkpoint_page, score_in_words, spread_in_words
-from semanticnn_core.evaluation.report import codecs, device, links, maps
+from semanticnn_core.evaluation.report import codecs, device, links, maps, published
 from semanticnn_core.evaluation.report.words import (
     CODEC,
     NETWORKS,
@@ -63,7 +63,7 @@ def results_page(root: Path) -> str:
 def values(root: Path) -> dict[str, str]:
     """Return the tables and numbers of the page by the names that the template gives them."""
     sections = (
-        codecs.published_section,
+        published.published_section,
         codecs.windows_section,
         codecs.schemes_section,
         codecs.levers_section,

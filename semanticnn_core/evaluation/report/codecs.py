@@ -8,14 +8,12 @@ import pandas as pd
 from semanticnn_core.config import BER_GRID, percent
 from semanticnn_core.evaluation import ranking, tables
 from semanticnn_core.evaluation.benchmark import read_benchmark
-from semanticnn_core.evaluation.publish import results_in_words, score_in_words, spread_in_words
+from semanticnn_core.evaluation.publish import score_in_words, spread_in_words
 from semanticnn_core.evaluation.report.words import (
     CODEC,
     PAPER_DATA,
-    checkpoint_files,
     commands_of,
     default_checkpoint,
-    description_of,
     in_percent,
     in_points,
     listed,
@@ -26,29 +24,6 @@ from semanticnn_core.evaluation.report.words import (
     verdicts,
 )
 from semanticnn_core.evaluation.sweep import summarize
-
-
-def published_section(root: Path) -> dict[str, str]:
-    """Fill in the published checkpoints: tables, and the commands in each config.json."""
-    lines = []
-    for path in checkpoint_files(root):
-        folder, about = path.parent, description_of(path.parent)
-        systems, base = about.get("systems", {}), about["base"]
-        metric = about.get("metric", "accuracy")
-        clean = about.get("results", {}).get(f"clean_{metric}")
-        shown = "" if metric == "accuracy" else f"{metric} "
-        lines += [
-            f"### [{folder.name}](../checkpoints/{folder.name})",
-            "",
-            f"{base['model']} at {base['image_size']} px on {about.get('dataset', 'unknown data')}"
-            + (f"; uncompressed: {shown}**{clean:.2%}**." if clean is not None else "."),
-            "",
-            *results_in_words(folder, systems, "####", metric),
-        ]
-        commands = [*about.get("commands", []), *(each for one in systems.values() for each in one.get("commands", []))]
-        lines += ["```", *commands, "```", ""]
-    grid = ", ".join(map(percent, BER_GRID))
-    return {"checkpoints": "\n".join(lines).strip(), "grid": grid, "grid_mean": percent(np.mean(BER_GRID))}
 
 
 def windows_section(root: Path) -> dict[str, str]:
