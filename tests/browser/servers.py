@@ -4,6 +4,7 @@ Settings, runtime files and logs are the servers' own: nothing in the repository
 read, and whatever a server or a kernel asks of another machine is refused and written down.
 """
 
+import ast
 import json
 import os
 import socket
@@ -39,11 +40,34 @@ def notebook_names(*numbers: str) -> list[str]:
 
 
 def write_notebooks(folder: Path) -> Path:
-    """Write the notebooks without outputs into a folder: what shows there later was run there."""
+    """Write the notebooks without outputs into a folder: what shows there later was run there.
+
+    The playground is written whole, as it is a page of its own; of the others what their live panels need.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for source in find_sources():
-        nbformat.write(read_source(source), folder / f"{source.stem}.ipynb")
+        notebook = read_source(source)
+        if not source.stem.startswith("00"):
+            notebook.cells = panel_cells(notebook.cells)
+        nbformat.write(notebook, folder / f"{source.stem}.ipynb")
     return folder
+
+
+def panel_cells(cells: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return the code cells that show live panels, and those that bind a name which these use, directly or not.
+
+    All others are executed by the tests of the notebooks, without a browser.
+    """
+    wanted, kept = {"interactive"}, []
+    for cell in reversed([each for each in cells if each.cell_type == "code"]):
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        read = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+        bound = {each.id for each in nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+        bound |= {(each.asname or each.name).partition(".")[0] for each in nodes if isinstance(each, ast.alias)}
+        if "interactive" in read or bound & wanted:
+            wanted |= read
+            kept.insert(0, cell)
+    return kept
 
 
 @contextmanager
