@@ -10,7 +10,7 @@ import torch
 from dataset_checks import SPLITS, refused, same, sizes
 from PIL import Image, features
 
-from semanticnn_core.datasets import DataError, ImageDataset, load_dataset
+from semanticnn_core.datasets import DataError, ImageDataset, folder, load_dataset
 from semanticnn_core.datasets.folder import decode_image
 
 
@@ -222,6 +222,18 @@ def test_images_are_upright_and_cropped_to_their_centre(tmp_path):
     assert red[:6].min() > 240 and blue[-6:].min() > 240 and blue[:6].max() < 15
     stored.save(tmp_path / "odd.jpg", exif=b"Exif\0\0no such thing", quality=95)
     assert decode_image(tmp_path / "odd.jpg", 16)[0, :, :6].min() > 240  # damaged tags spoil no pixel
+
+
+def test_images_are_decoded_once_while_there_is_room(tmp_path, monkeypatch):
+    dataset = load_dataset(fill(tmp_path / "pets", cat=10, dog=10), image_size=8)
+    smaller = type(dataset.train["image"])(dataset.train["image"].source, 4)
+    first = dataset.train["image"][:]
+    monkeypatch.setattr(folder, "decode_image", lambda file, size: torch.full((3, size, size), 7, dtype=torch.uint8))
+    assert torch.equal(dataset.train["image"][:], first)
+    assert (smaller[:] == 7).all(), "another size is another image"
+    monkeypatch.setattr(folder, "KEPT", 0)
+    dataset.train["image"].source.decoded.clear()
+    assert (dataset.train["image"][:] == 7).all() and not dataset.train["image"].source.decoded
 
 
 def test_unreadable_images_are_refused_by_name_when_asked_for(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ class SizedFiles(ImageFiles):
 
 
 class LetterboxedImages(DecodedImages):
-    """Image files, decoded on every access and fitted whole into a square."""
+    """Image files, decoded on access and fitted whole into a square."""
 
     source: SizedFiles
 

@@ -7,7 +7,7 @@ import stat
 import unicodedata
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -24,6 +24,9 @@ LAYOUT = "CLASS/*.jpg, or train/CLASS/*.jpg with, where there, val (or validatio
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 SYSTEM_NAMES = {"__MACOSX", "__pycache__", "@eaDir", "Thumbs.db", "desktop.ini"}  # left behind by other programs
 NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, but needs other programs to decode
+
+KEPT = 256_000_000
+"""Bytes of decoded images that are kept for the next epoch: about 20,000 images of 64 pixels."""
 
 Place = tuple[str, str]
 """A split and a class."""
@@ -194,13 +197,15 @@ class ImageFiles:
     paths: list[str]
     left_out: dict[str, str]
     """Paths relative to `root`, each with the reason."""
+    decoded: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)
+    """Images (3, size, size) by size and entry, up to `KEPT` bytes."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
 
 class DecodedImages(LazyImages):
-    """Image files, decoded on every access."""
+    """Image files, decoded on access; the first are kept, as a photograph takes longer to decode than to learn from."""
 
     source: ImageFiles
 
@@ -214,8 +219,16 @@ class DecodedImages(LazyImages):
     def make(self, entries: Tensor) -> Tensor:
         images = torch.empty(len(entries), 3, self.size, self.size, dtype=torch.uint8)
         for image, entry in zip(images, entries.tolist(), strict=True):
-            image.copy_(self.decode(self.source.paths[entry], entry))
+            image.copy_(self._decoded(entry))
         return images
+
+    def _decoded(self, entry: int) -> Tensor:
+        kept, key = self.source.decoded, (self.size, entry)
+        if (image := kept.get(key)) is None:
+            image = self.decode(self.source.paths[entry], entry)
+            if len(kept) * image.numel() < KEPT:
+                kept[key] = image
+        return image
 
     def decode(self, file: str | io.BytesIO, entry: int) -> Tensor:
         """Return an entry's image (3, size, size), from its file or from what that holds."""
