@@ -256,7 +256,16 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert newer.about["systems"]["tolerant"]["training"]["stage2"]["lost"] == 0.5
     assert newer.about["systems"]["tolerant"]["commands"] == [*own["commands"], f"semanticnn {other}"]
     capsys.readouterr()
-    assert "leave out either finetune or encoder" in mistake(f"{other} --finetune", capsys)
+    assert "--finetune and --encoder exclude each other" in mistake(f"{other} --finetune", capsys)
+    whole = f"train --checkpoint made --start newer --limit 12 {SMALL} --stage2.epochs 1 --out begun --system tolerant"
+    semanticnn(whole, monkeypatch)
+    begun = load_checkpoint("begun").about["systems"]["tolerant"]
+    before = newer.about["systems"]["tolerant"]
+    assert begun["settings"] == before["settings"] and begun["commands"] == [*before["commands"], f"semanticnn {whole}"]
+    assert begun["training"]["stage1"] == before["training"]["stage1"] and len(begun["training"]["finetune"]) == 1
+    capsys.readouterr()
+    detector = "train --checkpoint yolov3_small-scene_detection --start made"
+    assert "the encoder of made is for features of 32 channels" in mistake(detector, capsys)
     moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]
     assert any(moved) and torch.equal(second.codec.quantizer.code, third.codec.quantizer.code)
 

@@ -59,6 +59,9 @@ class Train(Settings):
     encoder: str | None = None
     """Start from the encoder and centres of another checkpoint's codec; stage 1 then trains the decoder alone. Of the
     codec options, those of the decoder and of parity count."""
+    start: str | None = None
+    """Start from the whole codec of another checkpoint and run stage 2 alone; the codec options are then that codec's.
+    For few images: what its decoder has learned of features would be forgotten by a stage 1."""
     out: Path | None = None
     """Checkpoint folder to write; runs/checkpoints/CHECKPOINT when left out."""
     resume: bool = False
@@ -73,8 +76,9 @@ class Train(Settings):
     def check_together(self) -> None:
         if self.system in ("", "base") or not self.system.replace("-", "_").isidentifier():
             raise ValueError(f"system must be a word other than 'base', got {self.system!r}")
-        if self.finetune and self.encoder:
-            raise ValueError("finetune goes on with the checkpoint's own codec; leave out either finetune or encoder")
+        starts = [name for name in ("finetune", "encoder", "start") if getattr(self, name)]
+        if len(starts) > 1:
+            raise ValueError(f"{' and '.join(starts[:2])} exclude each other: a training starts from one codec")
         if 1 in self.slices:
             raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
@@ -98,7 +102,8 @@ class Train(Settings):
         """Return the checkpoint whose codec is where the training starts."""
         from semanticnn_core.systems.checkpoints import load_checkpoint
 
-        return load_checkpoint(self.encoder, self.data_root) if self.encoder else base if self.finetune else None
+        other = self.encoder or self.start
+        return load_checkpoint(other, self.data_root) if other else base if self.finetune else None
 
     def _begun(self, source: "Checkpoint") -> str:
         """Return which of a checkpoint's codecs the training starts from: the one of this name, or the usual one."""
@@ -113,12 +118,17 @@ class Train(Settings):
         if self.encoder:
             new = {name: getattr(self.codec, name) for name in ("decoder", "decoder_widths", "dequantizer", "parity")}
             own = replace(own, **new)
-            if own.feature_channels != model.feature_shape[0]:
-                raise ValueError(
-                    f"the encoder of {self.encoder} is for features of {own.feature_channels} channels, "
-                    f"{self.checkpoint} has {model.feature_shape[0]}; name a codec of the same kind of network"
-                )
+        if source and own.feature_channels != model.feature_shape[0]:
+            raise ValueError(
+                f"the encoder of {source.name} is for features of {own.feature_channels} channels, "
+                f"{self.checkpoint} has {model.feature_shape[0]}; name a codec of the same kind of network"
+            )
         return replace(own, feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+
+    @property
+    def second_stage_alone(self) -> bool:
+        """Whether the training starts from a codec that is whole."""
+        return self.finetune or self.start is not None
 
     @property
     def stages(self) -> list[CodecTrainConfig]:
@@ -153,7 +163,7 @@ class Train(Settings):
 
         (first, second), model = self.stages, base.model
         run = Run(resume=self.resume, facts=facts, tracker=self.tracker)
-        if self.finetune:
+        if self.second_stage_alone:
             codec = start.train().requires_grad_()
         else:
             codec = new_codec(model, data, config, first.seed)
@@ -166,7 +176,7 @@ class Train(Settings):
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
             pretrain_denoising(codec, model.device_part, data, first, stage1)
             codec.requires_grad_()
-        name = "finetune" if self.finetune else "stage2"
+        name = "finetune" if self.second_stage_alone else "stage2"
         finetune_semantic(codec, model, data, second, replace(run, folder=state_folder(out, f"{self.system}-{name}")))
         return codec
 
@@ -191,7 +201,7 @@ class Train(Settings):
         known = source.about.get("systems", {}).get(self._begun(source), {}) if source else {}
         ranges = measure_ranges(base.model, codec, data.train.first(CALIBRATION_IMAGES)["image"])
         training, (first, second) = dict(known.get("training", {})), self.stages
-        if self.finetune:
+        if self.second_stage_alone:
             training["finetune"] = [*training.get("finetune", []), second.to_dict()]
         else:
             training = {"stage1": first.to_dict(), "stage2": second.to_dict()}
