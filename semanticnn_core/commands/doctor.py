@@ -37,7 +37,7 @@ class Doctor(Settings):
         from semanticnn_core.systems.checkpoints import find_checkpoint
 
         folder = find_checkpoint(self.checkpoint, self.data_root)
-        findings = self._findings(folder)
+        findings = self.findings(folder)
         if self.json:
             print(json.dumps({"checkpoint": folder.name, "findings": [asdict(each) for each in findings]}))
         else:
@@ -45,7 +45,8 @@ class Doctor(Settings):
         if any(each.level == "error" for each in findings):
             sys.exit(1)
 
-    def _findings(self, folder: Path) -> "list[Finding]":
+    def findings(self, folder: Path) -> "list[Finding]":
+        """Return what is found in a checkpoint's folder, and on images of its data set where these are there."""
         from semanticnn_core.codec import SemanticCodec
         from semanticnn_core.datasets import DataError, load_dataset
         from semanticnn_core.evaluation.doctor import Finding, examine

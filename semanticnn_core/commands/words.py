@@ -14,6 +14,7 @@ from semanticnn_core.commands.encode import Encode
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
 from semanticnn_core.commands.live import ImpairLink, Send, Serve
+from semanticnn_core.commands.report import Report
 from semanticnn_core.commands.results import Results
 from semanticnn_core.commands.run import Run
 from semanticnn_core.commands.sweep import Sweep
@@ -30,6 +31,7 @@ COMMANDS = {
     "benchmark": Benchmark,
     "sweep": Sweep,
     "doctor": Doctor,
+    "report": Report,
     "encode": Encode,
     "decode": Decode,
     "export": Export,

@@ -106,9 +106,15 @@ def results_in_words(
     folder: Path, systems: Mapping[str, dict], heading: str = "##", metric: str = "accuracy"
 ) -> list[str]:
     """Return the lines that show a checkpoint's results.csv: tables of each of its systems, by name."""
-    if not (folder / RESULTS).exists():
-        return []
-    table, lines = pd.read_csv(folder / RESULTS), []
+    path = folder / RESULTS
+    return table_in_words(pd.read_csv(path), systems, heading, metric) if path.exists() else []
+
+
+def table_in_words(
+    table: pd.DataFrame, systems: Mapping[str, dict], heading: str = "##", metric: str = "accuracy"
+) -> list[str]:
+    """Return the lines that show a sweep's rows: tables of each of its systems, by name."""
+    lines = []
     for name, system in systems.items():
         if len(rows := table[table["system"] == name]):
             lines += [f"{heading} {name}", ""] * (len(systems) > 1) + _table(rows, system.get("results", {}), metric)

@@ -58,15 +58,15 @@ def measure(
     task, rows = system.model.task, []
     if by_image:
         _check_by_image(system.model, split)
-    crossed = _crossed(system, split, [link.channel(seed) for link in links for seed in seeds])
-    clean = task.answers(crossed.clean)
+    arrived = crossed(system, split, [link.channel(seed) for link in links for seed in seeds])
+    clean = task.answers(arrived.clean)
     for number, link in enumerate(links):
         points = slice(number * len(seeds), (number + 1) * len(seeds))
-        outputs = crossed.outputs[points]
+        outputs = arrived.outputs[points]
         if not by_image:
             low, high = interval([task.per_image(each, split.columns) for each in outputs])
         for seed, answered, error, left in zip(
-            seeds, outputs, crossed.errors[points], crossed.sent[points], strict=True
+            seeds, outputs, arrived.errors[points], arrived.sent[points], strict=True
         ):
             keys = {"system": system.name, **link.settings, **system.settings, "seed": seed}
             if by_image:
@@ -92,7 +92,7 @@ def _check_by_image(model: SplitModel, split: Split) -> None:
 
 
 @dataclass
-class _Crossed:
+class Crossed:
     """A split after every channel: outputs, feature errors (N,) and bytes sent (N,) of each, and clean outputs."""
 
     outputs: list
@@ -102,7 +102,7 @@ class _Crossed:
 
 
 @torch.no_grad()
-def _crossed(system: OffloadSystem, split: Split, channels: Sequence[Channel]) -> _Crossed:
+def crossed(system: OffloadSystem, split: Split, channels: Sequence[Channel]) -> Crossed:
     """Send every batch once, and let it cross every channel."""
     model = system.model
     outputs, errors, sent = ([[] for _ in channels] for _ in range(3))
@@ -123,7 +123,7 @@ def _crossed(system: OffloadSystem, split: Split, channels: Sequence[Channel]) -
                 )
                 bar.update(len(index))
     errors, sent = ([torch.cat(each).double() for each in both] for both in (errors, sent))
-    return _Crossed([joined(each) for each in outputs], errors, sent, joined(clean))
+    return Crossed([joined(each) for each in outputs], errors, sent, joined(clean))
 
 
 def interval(values: Sequence[Tensor | None], draws: int = 1000) -> tuple[float, float]:
