@@ -14,6 +14,7 @@ from semanticnn_core.commands.encode import Encode
 from semanticnn_core.commands.evaluate import Evaluate
 from semanticnn_core.commands.export import Export
 from semanticnn_core.commands.live import ImpairLink, Send, Serve
+from semanticnn_core.commands.quickstart import Quickstart
 from semanticnn_core.commands.report import Report
 from semanticnn_core.commands.results import Results
 from semanticnn_core.commands.run import Run
@@ -25,6 +26,7 @@ from semanticnn_core.settings import unchecked
 
 COMMANDS = {
     "run": Run,
+    "quickstart": Quickstart,
     "train-base": TrainBase,
     "train": Train,
     "evaluate": Evaluate,
