@@ -19,7 +19,7 @@ def test_text_stays_text_wherever_it_stands():
     parts = [
         document.paragraph(NASTY), document.item(NASTY, True), document.section(NASTY, ""), document.commands([NASTY]),
         document.table(NASTY, [NASTY], [[NASTY]]), document.strip([([(pixels, NASTY)], NASTY, True)]),
-        document.plots(one=(panes()[0], NASTY)),
+        document.plots((panes()[0], NASTY)),
     ]  # fmt: skip
     for part in parts:
         assert "<script" not in part and TOLD in part

@@ -92,11 +92,11 @@ def _opening(about: Subject) -> str:
     text = (
         f"{base['model']} for {base['classes']} classes{named} at {base['image_size']} px, cut after the "
         f"{base['cut']}, trained on {known.get('dataset', 'unknown data')}. A device runs what is before the cut and "
-        "sends a few hundred bytes; the edge runs the rest, also when bits flip on the way."
+        "sends a short code; the edge runs the rest, also when bits flip on the way."
     )
     if about.data is None:
         missing = f"The images are missing ({about.missing}). What needs them is left out: classes, examples, maps."
-        return document.paragraph(text) + document.paragraph(missing, "bad")
+        return document.paragraph(text) + document.paragraph(missing, bad=True)
     if about.metric != "accuracy":
         return document.paragraph(text)
     clean = about.clean if about.clean is not None else about.checkpoint.model.score(about.data.test)
@@ -111,10 +111,10 @@ def _link(about: Subject) -> str:
         return document.section(title, document.paragraph(source))
     clean = about.clean
     names = listed(table["system"].unique())
-    pictures = {"score": (draw_score(table, about.metric, clean), f"{about.metric} over the bit error rate of {names}")}
+    pictures = [(draw_score(table, about.metric, clean), f"{about.metric} over the bit error rate of {names}")]
     if table["bytes"].nunique() > 1:
         words = f"{about.metric} over the bytes sent of {names}, mean over 0.01 to 5 % bit errors"
-        pictures["bytes"] = (draw_bytes(table, about.metric), words)
+        pictures.append((draw_bytes(table, about.metric), words))
     whole = table[table["slice_ratio"] == 1]
     points = summarize(whole, ["system"], about.metric).rename(columns={"system": "codec"})
     rows = []
@@ -128,7 +128,7 @@ def _link(about: Subject) -> str:
         title,
         document.paragraph(f"{source} Uncompressed {about.metric}: {score}."),
         document.table(f"{about.metric} of each codec", head, rows),
-        document.plots(**pictures),
+        document.plots(*pictures),
         document.folded("All numbers", table_in_words(table, systems, "###", about.metric)),
     )
 
@@ -204,7 +204,7 @@ def _maps(about: Subject) -> str:
     if codec.importance.any():
         text = "The device's table of importance: what each symbol of each channel adds to the worth of its place."
         alt = f"table of importance of {about.system}: {len(codec.importance)} channels, {codec.config.centers} symbols"
-        parts += [document.paragraph(text), document.plots(table=(draw_importance(codec), alt))]
+        parts += [document.paragraph(text), document.plots((draw_importance(codec), alt))]
     return document.section("What the answer rests on", *parts)
 
 

@@ -22,9 +22,9 @@ PAGE = """<!DOCTYPE html>
 <meta content="{generator}" name="generator">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --ink: #222; --soft: #555; --paper: #fff; --line: #ccc; --bad: #a40000; }}
+:root {{ color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc; --bad: #a40000; }}
 @media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e6e6e6; --soft: #b0b0b0; --paper: #16181b; --line: #444; --bad: #ff9b8a; }}
+  :root {{ --ink: #e6e6e6; --paper: #16181b; --line: #444; --bad: #ff9b8a; }}
 }}
 * {{ box-sizing: border-box; }}
 body {{ max-width: 56rem; margin: 1.5rem auto; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif;
@@ -50,7 +50,6 @@ figcaption {{ font-size: 0.8rem; line-height: 1.3; }}
 .large > figure {{ max-width: none; }}
 @media (min-width: 44rem) {{ .large {{ grid-template-columns: repeat(3, 1fr); max-width: 44rem; }} }}
 .bad {{ color: var(--bad); font-weight: 600; }}
-.soft {{ color: var(--soft); }}
 summary {{ cursor: pointer; }}
 </style>
 </head>
@@ -69,13 +68,13 @@ def page(title: str, parts: Sequence[str]) -> str:
     return PAGE.format(generator=GENERATOR, title=_text(title), body="\n".join(parts))
 
 
-def paragraph(text: str, kind: str = "") -> str:
-    """Return plain text as a paragraph; kind: "bad" or "soft"."""
-    return f'<p class="{kind}">{_text(text)}</p>' if kind else f"<p>{_text(text)}</p>"
+def paragraph(text: str, bad: bool = False) -> str:
+    """Return plain text as a paragraph; bad: whether it names something wrong."""
+    return f"<p{' class=bad' * bad}>{_text(text)}</p>"
 
 
 def item(text: str, bad: bool) -> str:
-    """Return plain text as an entry of a list."""
+    """Return plain text as an entry of a list; bad: whether it names something wrong."""
     return f"<li{' class=bad' * bad}>{_text(text)}</li>"
 
 
@@ -103,9 +102,9 @@ def commands(lines: Sequence[str]) -> str:
     return f"<pre>{escape(chr(10).join(lines))}</pre>"
 
 
-def plots(**figures: tuple[Figure, str]) -> str:
+def plots(*figures: tuple[Figure, str]) -> str:
     """Return figures side by side where there is room; each with its alternative text."""
-    shown = (f"<figure>{_image(_drawn(figure), alt)}</figure>" for figure, alt in figures.values())
+    shown = (f"<figure>{_image(_drawn(figure), alt)}</figure>" for figure, alt in figures)
     return f'<div class="plots">{"".join(shown)}</div>'
 
 

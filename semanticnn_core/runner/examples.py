@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.colors import to_rgb
 from torch import Tensor
@@ -33,7 +34,7 @@ ROW = 64
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered for one image: a picture of it, its words, and whether it is wrong."""
+    """What was answered for one image: a picture of it where there are boxes, its words, and whether it is wrong."""
 
     picture: np.ndarray | None
     words: str
@@ -85,7 +86,7 @@ def examples(
 
 
 def explanations(system: SemanticNN, split: Split, classes: Sequence[str], ber: float) -> list[str]:
-    """Return a strip for each image: what speaks for the truth before and after the link, and for the device."""
+    """Return a strip for each image: maps of what speaks for the truth, before and after the link, and the device's."""
     items, task, codec = split.batch(range(len(split))), system.model.task, system.codec
     payload = system.send(items["image"])
     feature = payload.local["feature"]
@@ -125,7 +126,7 @@ def _answers(system: SemanticNN, outputs: Outputs, items: Targets, classes: Sequ
     return [Answer(None, f"{classes[one]} ({chance:.0%})", one != label) for one, chance, label in pairs]
 
 
-def _boxes(fate, picture: np.ndarray) -> Answer:
+def _boxes(fate: pd.Series, picture: np.ndarray) -> Answer:
     found = int((fate == FATES[0]).sum())
     return Answer(picture, f"{found} of {len(fate)} found", found < len(fate))
 
