@@ -27,6 +27,7 @@ def alternatives(path: str | Path) -> list[str]:
     return re.findall(r'<img alt="([^"]*)"', Path(path).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_without_a_table_of_results_it_is_measured_and_said(capsys, monkeypatch):
     monkeypatch.setattr(checkpoint_report, "BERS", (0.01, 0.05))
     run("report whole --data-root .")
@@ -43,6 +44,7 @@ def test_without_a_table_of_results_it_is_measured_and_said(capsys, monkeypatch)
     assert words and all(words) and any("5 % bit errors" in each for each in words)
 
 
+@pytest.mark.slow
 def test_a_table_of_results_is_shown_as_it_is(capsys):
     row = {"system": "semanticnn", "slice_ratio": 1.0, "window": "center", "share_sent": 1.0, "agreement": 0.5}
     rows = [row | {"ber": ber, "seed": seed, "accuracy": 0.815, "feature_mse": 1.0, "bytes": 24.0}
