@@ -45,6 +45,8 @@ figcaption {{ font-size: 0.8rem; line-height: 1.3; }}
 .plots img {{ width: 100%; height: auto; border-radius: 6px; background: #fff; }}
 .strip > figure {{ flex: 1 1 6.4rem; max-width: 8.6rem; }}
 .strip {{ margin: 1rem 0 1.6rem; }}
+.strip > figure:first-child:nth-last-child(4), .strip > figure:first-child:nth-last-child(4) ~ figure {{
+  flex-basis: 4.6rem; }}
 .strip img {{ width: 100%; display: block; margin-bottom: 0.2rem; image-rendering: pixelated; }}
 .large {{ display: grid; grid-template-columns: repeat(2, 1fr); }}
 .large > figure {{ max-width: none; }}
