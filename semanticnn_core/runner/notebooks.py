@@ -24,11 +24,13 @@ from nbformat import NotebookNode
 from semanticnn_core.files import CHECKOUT, claim, expanded, replacing, visible
 from semanticnn_core.panels.kernel import environment
 from semanticnn_core.runner.pages import (
+    COURSE,
     GENERATOR,
     NotebookRun,
     first_picture,
     headline,
     is_ours,
+    render_course,
     render_index,
     render_page,
 )
@@ -71,7 +73,7 @@ def run_notebooks(
     out_dir: str | Path = Path("runs/notebooks"),
     notebooks_dir: str | Path = NOTEBOOKS,
 ) -> list[NotebookRun]:
-    """Execute notebooks, all by default, and leave each with its page, and an index.html, under `out_dir`.
+    """Execute notebooks, all by default, and leave each with its page, index.html and course.html, under `out_dir`.
 
     `names` are full or just numbers ("01"). `parameters` must be known to every named notebook; text is read as a
     value of the default's type, and a path counts from the working directory. The runner itself sets `profile`,
@@ -85,7 +87,8 @@ def run_notebooks(
     sources = find_sources(names, notebooks_dir)
     if not sources:
         raise ValueError(f"no notebooks in {Path(notebooks_dir) / 'source'}")
-    written = ["index.html", *(f"{source.stem}{end}" for source in sources for end in (".html", ".ipynb"))]
+    plan = Path(notebooks_dir) / "README.md"
+    written = ["index.html", COURSE, *(f"{source.stem}{end}" for source in sources for end in (".html", ".ipynb"))]
     out_dir = expanded(out_dir).absolute()
     planned = []
     for source in sources:
@@ -96,10 +99,12 @@ def run_notebooks(
         )
         planned.append((source, notebook, values))
     claim(out_dir, is_ours, "semanticnn run", written)
+    if plan.is_file():
+        _write(out_dir / COURSE, render_course(plan))
     runs: list[NotebookRun] = []
     for number, (source, notebook, values) in enumerate(planned, 1):
         runs.append(_run(f"[{number}/{len(planned)}] {source.stem}", source, notebook, values, out_dir))
-        _write(out_dir / "index.html", render_index(runs))
+        _write(out_dir / "index.html", render_index(runs, plan.is_file()))
     _tell(f"{out_dir / 'index.html'}")
     return runs
 

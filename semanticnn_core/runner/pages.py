@@ -19,11 +19,14 @@ import latex2mathml.converter
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
 THUMBNAIL_WIDTH = 480
 GENERATOR = "SemanticNN Lab"
 """What pages and executed notebooks name as their maker."""
+COURSE = "course.html"
+"""The page made of the README.md beside the notebooks."""
 
 TEX_SYNONYMS = {
     r"\begin{aligned}": r"\begin{align*}",
@@ -42,7 +45,9 @@ main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; }
 nav { padding-left: var(--jp-cell-prompt-width); }
 .jp-OutputArea-output pre { font-family: var(--jp-code-font-family-default, monospace), monospace; }
-details > summary { padding-left: var(--jp-cell-prompt-width); cursor: pointer; }
+summary { cursor: pointer; }
+details:has(> .jp-Cell) > summary { padding-left: var(--jp-cell-prompt-width); }
+.jp-Cell pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 math { font-size: 1.08em; font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 math[display="block"] { margin: 0.8em 0; }
 mtd[columnalign="left"] { text-align: left; padding-left: 0.15em; }
@@ -92,6 +97,7 @@ small {{ display: block; color: #555; overflow-wrap: anywhere; }}
 </head>
 <body>
 <h1>SemanticNN Lab notebooks</h1>
+{course}
 <main>
 {cards}
 </main>
@@ -161,7 +167,15 @@ class Renderer(IPythonRenderer):
         return _mathml_or_tex(tex, "block")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
-        return super().link(text, re.sub(r"^(\w+)\.ipynb(?=$|#)", r"\1.html", url), title)
+        page = re.sub(r"^README\.md(?=$|#)", COURSE, re.sub(r"^(\w+)\.ipynb(?=$|#)", r"\1.html", url))
+        return super().link(text, page, title)
+
+    def _html_embed_images(self, html: str) -> str:
+        return super()._html_embed_images(html) if "<img" in html else html  # it would close <details> at once
+
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        words = re.sub(r"<[^>]*>|[^\w\- ]", "", text).lower()
+        return super().heading(text, level, **attributes | {"id": words.replace(" ", "-")})  # as GitHub names it
 
 
 class OfflineExporter(HTMLExporter):
@@ -193,15 +207,22 @@ def render_page(notebook: NotebookNode, title: str, images_dir: Path) -> str:
     return page
 
 
+def render_course(text: Path) -> str:
+    """Return the page of the course plan, a markdown file beside the notebooks."""
+    plan = new_notebook(cells=[new_markdown_cell(text.read_text(encoding="utf-8"))])
+    return render_page(plan, headline(plan, "Course plan")[0], text.parent)
+
+
 def is_ours(path: Path) -> bool:
     """Say whether a page or an executed notebook was written by this package."""
     marks = f'<meta content="{GENERATOR}" name="generator"', f'"generator": "{GENERATOR}"'  # as nbconvert sorts them
     return path.is_file() and any(mark.encode() in path.read_bytes() for mark in marks)
 
 
-def render_index(runs: Sequence[NotebookRun]) -> str:
-    """Return the overview page of several runs, linking to files beside it."""
-    return INDEX.format(generator=GENERATOR, cards="\n".join(map(_card, runs)))
+def render_index(runs: Sequence[NotebookRun], course: bool = False) -> str:
+    """Return the overview page of several runs, linking to files beside it, and to the course plan if there is one."""
+    plan = f'<p><a href="{COURSE}">Course plan, words and symbols</a></p>' if course else ""
+    return INDEX.format(generator=GENERATOR, course=plan, cards="\n".join(map(_card, runs)))
 
 
 def headline(notebook: NotebookNode, untitled: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ OPTIONS = (
     "--strip_sources=True",
     "--TagRemovePreprocessor.enabled=True",
     "--TagRemovePreprocessor.remove_cell_tags=solution",  # neither run nor shown
+    "--TagRemovePreprocessor.remove_cell_tags=onward",  # links to files that are not served
     # of JupyterLab's extensions only widgets are needed; these complain that Voilà is not JupyterLab
     *(
         f"--VoilaConfiguration.extension_denylist={name}"
