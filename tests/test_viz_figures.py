@@ -144,17 +144,6 @@ def test_no_belief_beats_the_truth_for_symbols(codec):
     assert np.diag(grid) / np.diag(grid)[-1] == pytest.approx(np.array(expected) / expected[-1], rel=1e-4)
 
 
-def test_a_new_head_learns_a_second_task_and_leaves_the_first_alone(model, images):
-    before = model(images)
-    labels = (images[:, 0].float().mean((1, 2)) > images[:, 0].float().mean()).long()
-    second = receivers.rehead(model, images, labels, weight_decay=0.0)
-    assert second.device_part is model.device_part and second.output_shape == (2,)
-    assert second.score(Split({"image": images, "label": labels})) >= 0.9
-    assert torch.equal(model(images), before)
-    with pytest.raises(ValueError, match="Linear"):
-        receivers.rehead(SplitModel(model.device_part, nn.AdaptiveAvgPool2d(1), 32), images, labels)
-
-
 def test_symbol_shares_sum_to_one(model, codec, images):
     shares = receivers.symbol_shares(model.device_part, codec, images)
     assert shares.shape == (8,) and float(shares.sum()) == pytest.approx(1)
@@ -230,11 +219,8 @@ def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
         figures.draw_occupancy(dict.fromkeys(NAMES, use)),
         maps.draw_maps(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), dict.fromkeys(NAMES, torch.rand(1, 4, 4))),
         code_words.draw_error_matrices(dict.fromkeys(NAMES, quantizer), 0.1),
-        code_words.draw_damage_spread(dict.fromkeys(NAMES, np.ones(3)), 4),
         code_words.draw_wrong_curves(wrong),
         staircases.draw_trajectories(dict.fromkeys(NAMES[:3], run), latents, dict.fromkeys(NAMES[:3], use)),
-        staircases.draw_learning_curves(dict.fromkeys(NAMES, run), {}),
-        staircases.draw_learning_curves({}, dict.fromkeys(NAMES[:3], 0.5)),
         firmware.draw_memory(dict.fromkeys(NAMES, 9), {f"{name} ": 9 for name in NAMES}),
     ):
         assert holds(spelled(figure), *NAMES[:3])

@@ -113,12 +113,6 @@ def test_one_flipped_bit_stays_in_its_symbol_or_runs_on():
     assert symbol_codes.single_flip_damage(uneven, symbols, range(0, 600, 7)).max() > 50
 
 
-def test_the_spread_of_the_damage_is_said():
-    words = show_codes.damage_in_words(np.array([1] * 6 + [5] * 3 + [79]))
-    assert "60% of the bits spoil one symbol at most, 90% fewer than ten" in words
-    assert "mean is 10.0" in words and "tenth of the bits does 79% of the damage" in words
-
-
 def test_a_fixed_length_code_is_wrong_as_often_as_theory_says():
     symbols = np.random.default_rng(0).integers(0, 8, (4, 1024)).tolist()
     table = symbol_codes.wrong_shares({"fixed": fixed_length(8)}, symbols, (0.0, 0.05), seeds=3)
@@ -129,7 +123,6 @@ def test_a_fixed_length_code_is_wrong_as_often_as_theory_says():
 def test_every_picture_is_drawn(latents):
     quantizer = learning.with_centers(latents, learning.quantile_centers(latents, 8))
     run = learning.learn_centers(latents, torch.linspace(-3, 6, 8), steps=3)
-    weighed = learning.weigh_occupancy(latents, 4, (0.0, 1.0), (0.0, 0.05), seeds=2, steps=2)
     orders = symbol_codes.compare_orders(quantizer.levels, quantizer.prior, (1e-3, 0.1), seeds=2)
     code, symbols = huffman(quantizer.prior.tolist()), quantizer.assign(latents[0]).flatten().tolist()
     image = torch.zeros(3, 16, 16, dtype=torch.uint8)
@@ -137,17 +130,12 @@ def test_every_picture_is_drawn(latents):
         show.draw_journey(image, latents[0, ..., 0], quantizer),
         show.draw_staircases(latents, quantizer, (1.0, 4.0)),
         show.draw_trajectories({"start": run}, latents, {"Lloyd–Max": learning.lloyd_max(latents, 8)}),
-        show.draw_learning_curves({"start": run}, {"Lloyd–Max": 0.02}),
         show.draw_occupancies({"one": quantizer.prior}),
-        show.draw_trade(weighed),
         show.draw_mapping_grid(latents, (2, 8), (0.0, 0.05), 4.0),
         show_codes.draw_error_matrices({"natural": quantizer}, 0.01),
         show_codes.draw_received_values(quantizer, [0.001, 0.1, 0.5]),
         show_codes.draw_order_curves({"case": orders}),
         show_codes.draw_flip_damage({"Huffman": (code, 5)}, symbols),
-        show_codes.draw_damage_spread(
-            {"Huffman": symbol_codes.single_flip_damage(code, symbols, range(20))}, len(symbols)
-        ),
         show_codes.draw_wrong_curves(symbol_codes.wrong_shares({"Huffman": code}, [symbols], (0.01,), seeds=2)),
     ]
     for figure in figures:

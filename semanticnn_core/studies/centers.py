@@ -1,10 +1,8 @@
 """Centres on their own: learned by gradient on fixed latents, or found by Lloyd and Max's iteration."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,8 +29,6 @@ class CenterRun:
     """Ascending centres at each of them, (r, n)."""
     distortion: Tensor
     """Share of the latents' variance that quantiser and channel lose, (r,)."""
-    divergence: Tensor
-    """L_div of the soft occupancy, nats, (r,)."""
 
 
 def learn_centers(
@@ -133,27 +129,8 @@ def lloyd_max(latents: Tensor, count: int, iterations: int = 300) -> Tensor:
     return levels.float()
 
 
-def weigh_occupancy(
-    latents: Tensor, count: int, alphas: Sequence[float], bers: Sequence[float], seeds: int = 3, **settings
-) -> pd.DataFrame:
-    """Learn centres from random starts under several weights of L_div: rows of alpha, seed, entropy, ber, distortion.
-
-    settings: the rest of `learn_centers`' arguments; entropy in bits, distortion in shares of the variance.
-    """
-    rows = []
-    for alpha in alphas:
-        for seed in range(seeds):
-            start = random_start(latents, count, seed)
-            learned = learn_centers(latents, start, alpha=alpha, seed=seed, **settings).quantizer
-            for ber in bers:
-                loss = float(relative_distortion(learned, latents, ber))
-                rows.append((alpha, seed, entropy_bits(learned.prior), ber, loss))
-    return pd.DataFrame(rows, columns=["alpha", "seed", "entropy", "ber", "distortion"])
-
-
 @torch.no_grad()
 def _record(quantizer: SoftQuantizer, values: Tensor, ber: float, step: int) -> tuple[Tensor, ...]:
     values = values[:SAMPLE]
     fair = with_centers(values, quantizer.levels, quantizer.sigma)  # the running prior lags behind moving centres
-    divergence = occupancy_loss(quantizer.soft_occupancy(values))
-    return torch.tensor(step), quantizer.levels, relative_distortion(fair, values, ber), divergence
+    return torch.tensor(step), quantizer.levels, relative_distortion(fair, values, ber)

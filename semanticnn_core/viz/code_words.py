@@ -109,27 +109,6 @@ def draw_flip_damage(cases: Mapping[str, tuple[PrefixCode, int]], symbols: Seque
     return figure
 
 
-def draw_damage_spread(damages: Mapping[str, np.ndarray], symbols: int) -> Figure:
-    """Draw what share of an image's bits spoil how many of its `symbols` symbols when one of them is flipped."""
-    figure, ((axis,),) = panes(size=(8, 3.4))
-    least = np.unique(np.geomspace(1, symbols, 200).astype(int))
-    for (name, damage), color in zip(damages.items(), CYCLE, strict=False):
-        share = 100 * (damage[:, None] >= least).mean(0)
-        axis.step(least, share, where="mid", color=color, label=f"{plain(name)}: {damage.mean():.1f} on average")
-    axis.set(xscale="log", xlabel="at least so many symbols spoilt by one flipped bit", ylabel="share of the bits (%)")
-    axis.legend()
-    return figure
-
-
-def damage_in_words(damage: np.ndarray) -> str:
-    """Say how `single_flip_damage` is spread: one number would hide that most flips do little and a few do it all."""
-    worst = np.sort(damage)[-max(len(damage) // 10, 1) :].sum() / max(damage.sum(), 1)
-    return (
-        f"{(damage <= 1).mean():.0%} of the bits spoil one symbol at most, {(damage < 10).mean():.0%} fewer than ten;\n"
-        f"the mean is {damage.mean():.1f}, and the worst tenth of the bits does {worst:.0%} of the damage"
-    )
-
-
 def draw_wrong_curves(table: pd.DataFrame, title: str = "Share of wrong symbols") -> Figure:
     """Draw the share of wrong symbols over the bit error rate, mean ± std over seeds; table as `wrong_shares`'."""
     figure, ((axis,),) = panes(size=(8, 3.8))

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
@@ -132,22 +131,6 @@ def draw_trajectories(runs: Mapping[str, CenterRun], latents: Tensor, marks: Map
     return figure
 
 
-def draw_learning_curves(runs: Mapping[str, CenterRun], marks: Mapping[str, float]) -> Figure:
-    """Draw the distortion and L_div of each run over its steps, with distortions to compare with."""
-    figure, ((left, right),) = panes(1, 2, (10, 3.6))
-    for (name, run), color in zip(runs.items(), CYCLE, strict=False):
-        left.plot(run.step, run.distortion, color=color, label=plain(name))
-        right.plot(run.step, run.divergence, color=color, label=plain(name))
-    for (name, value), style in zip(marks.items(), ("--", ":", "-."), strict=False):
-        left.axhline(value, color=COLORS["black"], linestyle=style, linewidth=1.2, label=plain(name))
-    left.set(title="What quantiser and channel lose", xlabel="step", ylabel="share of the latents' variance")
-    right.set(title="How uneven the use is", xlabel="step", ylabel=r"$L_{\mathrm{div}}$, soft count (nats)")
-    left.set_ylim(0, None)
-    right.set_ylim(0, None)
-    left.legend()
-    return figure
-
-
 def draw_occupancies(uses: Mapping[str, Tensor]) -> Figure:
     """Draw how often each centre is used, one panel a case, with its entropy and the L_div of these whole counts."""
     figure, axes = panes(1, len(uses), (3.4 * len(uses), 3.4), sharey=True)
@@ -161,35 +144,6 @@ def draw_occupancies(uses: Mapping[str, Tensor]) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(axis="x", visible=False)
     axes[0, 0].set_ylabel("share of the symbols (%)")
-    return figure
-
-
-def draw_trade(table: pd.DataFrame) -> Figure:
-    """Draw entropy and distortion over the weight of L_div; table: alpha, seed, entropy, ber, distortion."""
-    figure, ((left, right),) = panes(1, 2, (10, 3.6))
-    names = [f"{alpha:g}" for alpha in sorted(table.alpha.unique())]
-    use = table.groupby("alpha").entropy.agg(["mean", "std"])
-    left.errorbar(names, use["mean"], use["std"], color=COLORS["blue"], marker="o", capsize=3)
-    gain = use["mean"].iloc[-1] - use["mean"].iloc[0]
-    left.set(
-        title=f"What it buys: {gain:+.2g} bits a symbol",
-        xlabel=r"weight $\alpha$ of $L_{\mathrm{div}}$",
-        ylabel="entropy (bits)",
-        ylim=(0, 1.15 * use["mean"].max()),
-    )
-    for (ber, part), color in zip(table.groupby("ber"), CYCLE, strict=False):
-        loss = part.groupby("alpha").distortion.agg(["mean", "std"])
-        right.errorbar(
-            names, loss["mean"], loss["std"], color=color, marker="o", capsize=3, label=f"BER {percent(ber)}"
-        )
-    right.set(
-        title="What it costs: distortion", xlabel=r"weight $\alpha$ of $L_{\mathrm{div}}$", ylabel="share of variance"
-    )
-    right.set_yscale("log")
-    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    right.yaxis.set_minor_formatter(NullFormatter())
-    right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
