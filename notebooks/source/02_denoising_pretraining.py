@@ -16,6 +16,10 @@
 # A camera too weak to run a neural network runs its first layer, squeezes the result into a few hundred bytes and sends
 # them over a link that flips bits. Can the receiver get the feature back, without knowing which bits are wrong? Here a
 # codec learns it live, from nothing, and we watch the feature maps come back.
+#
+# - **Needs:** [01](01_quantizer_intuition.ipynb)
+# - **Takes:** 40 minutes
+# - **At its end you can say** how a decoder learns a link, and what a receiver must know of it.
 
 # %% tags=["parameters"]
 seed = 0
@@ -29,8 +33,6 @@ ber = 0.05
 # %%
 from copy import deepcopy
 from dataclasses import replace
-
-import pandas as pd
 
 from semanticnn_core.channels import BinarySymmetric, BitErrors
 from semanticnn_core.config import BER_GRID, CodecTrainConfig
@@ -51,9 +53,9 @@ fast = profile == "fast"
 # %% [markdown]
 # ## What is on the device
 #
-# The task network is cut after its first layer. The device keeps that layer and the codec's **encoder**: one strided
-# convolution, a normalisation, and a handful of numbers, the *centres*, to round to. Everything else, the **decoder**
-# and the rest of the network, stands at the edge, where memory is cheap. On its way an image changes shape three times:
+# The task network is [split](README.md#words) after its first layer. The device keeps that layer and the codec's
+# **encoder**: one strided convolution, a normalisation, and a handful of centres to round to. The **decoder** and the
+# rest of the network stand at the edge, where memory is cheap. On its way an image changes shape three times:
 
 # %%
 code = (shipped.config.code_channels, *shipped.windows(model.feature_shape).size)
@@ -66,16 +68,14 @@ print(f"payload  {code[0] * code[1] * code[2]:,} symbols, one of {centers} centr
 print(f"         = {sizes['payload_bytes']} bytes")
 
 # %% [markdown]
-# How much smaller is that? It depends on what you count. Papers tend to count images and features as 32-bit floats,
-# which no camera produces; an honest comparison takes 8 bits a value. Here are both; in brackets, how many times larger
-# than the payload.
+# How much smaller is that? Papers tend to count 32-bit floats, which no camera produces; an honest comparison takes
+# 8 bits a value. Here are both; in brackets, how many times larger than the [payload](README.md#words).
 
 # %%
 figures.draw_sizes(sizes)
 
 # %% [markdown]
-# And this is all of it, once through: the device turns an image into bytes, the link flips bits, the edge turns bytes
-# into a feature again and answers. No other copy of the image goes round the link.
+# And this is all of it, once through. No other copy of the image goes round the link.
 
 # %%
 image = data.test["image"][0]
@@ -89,14 +89,14 @@ print(f"{payload.data.shape[1]} bytes, {damaged} of them damaged; the edge answe
 # %% [markdown]
 # ## Before training
 #
-# Let $s$ be the feature on the device and $\hat s$ what the decoder makes of the damaged bytes. Stage 1 asks for one
-# thing, that they agree (equation 1 of the paper):
+# Let $s$ be the [feature](README.md#words) on the device, $N$ numbers, and $\hat s$ what the decoder makes of the
+# damaged bytes. Stage 1 asks for one thing, that they agree (equation 1 of the paper):
 #
-# $$L_\mathrm{bit} = \mathrm{MSE}(s, \hat s) = \frac{1}{CHW}\sum_{c,h,w}\left(s_{chw}-\hat s_{chw}\right)^2$$
+# $$L_\mathrm{bit} = \mathrm{MSE}(s, \hat s) = \frac{1}{N}\sum_k \left(s_k-\hat s_k\right)^2$$
 #
-# No label and no task appears in it. An untrained codec is our starting point: its encoder already keeps what varies
-# most in the data (their principal components, the Karhunen–Loève transform), its decoder knows nothing. We send one
-# test image, as real bytes, over channels that flip more and more bits.
+# No label and no task appears in it, so any task that starts from this feature can use the codec. At the start its
+# encoder already keeps what varies most in the data (their principal components); its decoder knows nothing. We send
+# one test image, as real bytes, over channels that flip more and more bits.
 
 # %%
 budget = 1200 if fast else None
@@ -108,15 +108,14 @@ image = test["image"][0]
 figures.draw_features([follow(SemanticNN(model, untrained), image, rate, seed) for rate in rates], "untrained")
 
 # %% [markdown]
-# The codec has no idea yet what a feature looks like. The three channels shown are those that vary most in this image.
+# The three channels shown are those that vary most in this image. No idea yet what a feature looks like.
 #
 # ## Training, live
 #
 # Every training step flips bits for real: each image meets its own bit error rate, drawn log-uniformly from a range.
 # Rounding has no useful derivative, so the forward pass uses the rounded, flipped value, and the backward pass the
-# derivative of its expectation: a soft choice of centres, times the chance of each flip.
-#
-# The fast profile gives it a small subset and a few short epochs; `-p profile full` takes all the data.
+# derivative of its expectation: a soft choice of centres, times the chance of each flip. (The fast profile takes a
+# small subset; `-p profile full` takes all the data.)
 
 # %%
 training = CodecTrainConfig(epochs=3, batch_size=16 if fast else 64, learning_rate=3e-3 if fast else 2e-3, seed=seed)
@@ -130,25 +129,23 @@ print(f"answering each channel's mean, without any link: MSE {mean:.3f}")
 figures.draw_history({"live codec": rows}, {"validation_mse": "MSE on validation images, over the BER grid"})
 
 # %% [markdown]
-# A part of the drop is cheap: the usual feature, each channel's mean, can be learned without any link, and the line
-# above says what it is worth. What the curve wins beyond it was read off the payload. The same image through the same
-# channels, after training:
+# A part of the drop is cheap: each channel's mean can be learned without any link, and the line above says what that is
+# worth. What the curve wins beyond it was read off the payload. Guess before you look: at which of the four error rates
+# will the same image break?
 
 # %%
 figures.draw_features([follow(SemanticNN(model, codec), image, rate, seed) for rate in rates], "after stage 1")
 
 # %% [markdown]
-# Look along a row. How much do errors move the picture within the range of the training? The decoder does not guess
-# which bit is wrong. It learns to give an answer on which many neighbouring symbols agree, so that one lie among them
-# weighs little. The last rate is far beyond all that it met: does the picture break there, or does it turn cautious and
-# fade?
+# Look along a row. The decoder does not guess which bit is wrong. It learns an answer on which many neighbours agree,
+# so that one wrong symbol among them weighs little. The last rate is far beyond all that it met: does the picture break
+# there, or does it turn cautious and fade?
 #
 # ## How much error at which error rate?
 #
-# One image proves little. Below, all test images of this run, each payload damaged anew with every channel seed; bars
-# are one standard deviation over these seeds. The dashed line is a receiver without any link, which always answers
-# each channel's mean. The **shipped** codec went on to stage 2 (notebook 03), which no longer asks for equal features.
-# Compare it with the dashed line.
+# Now all test images of this run, each payload damaged anew with every channel seed; bars are one standard deviation
+# over these seeds. The dashed line is a receiver without any link, which always answers each channel's mean. The
+# **shipped** codec went on to stage 2 (notebook 03), which no longer asks for equal features. Where will it lie?
 
 # %%
 links = [BitErrors(rate) for rate in (0.0, 1e-3, 0.01, 0.05, 0.1, 0.2)]
@@ -162,12 +159,10 @@ figures.draw_curves(errors, "feature_mse", "system", "MSE of the feature", refer
 
 # %% [markdown]
 # Where the live curve is flat, the codec's own compression makes nearly all of the error; where it bends, the channel
-# takes its share. If the leftmost point lies above its neighbour, that is no slip: an error rate of 0 is a
-# value that the decoder never met in training.
+# takes its share. (An error rate of 0 never came up in training, so its point may lie above its neighbour.)
 #
-# And the shipped codec: a number near 1, or above, says that by this measure the feature that arrives is worth no more
-# than none at all. Yet notebook 03 has the edge answer from it. How can it be right? (What does a squared error count
-# that the task never looks at?)
+# And the shipped codec? A number near 1 says that by this measure the feature that arrives is worth no more than none.
+# Yet notebook 03 has the edge answer from it.
 #
 # **Exercise 1.** How much of the live codec's error at each rate is the channel's fault, and how much is there without
 # any flip? (Take the smallest error of the table for "without".) From which rate on is it most of it?
@@ -181,14 +176,15 @@ live.round(4)
 # %% [markdown]
 # ## A receiver that believes the wrong error rate
 #
-# A received symbol is worth what was sent *on average* when it arrives. With centres $c_i$, their use $P(i)$ and the
+# A received symbol is worth what was sent *on average* when it arrives. With centres $c_i$, their use $u_i$ and the
 # chance $P(j \mid i, p)$ that flips turn code word $i$ into $j$ at bit error rate $p$,
 #
-# $$\hat c_j(p) = \sum_i P(i \mid j, p)\, c_i = \frac{\sum_i P(i)\,P(j \mid i, p)\,c_i}{\sum_i P(i)\,P(j \mid i, p)}.$$
+# $$v_j(p) = \sum_i P(i \mid j, p)\, c_i = \frac{\sum_i u_i\,P(j \mid i, p)\,c_i}{\sum_i u_i\,P(j \mid i, p)}.$$
 #
-# This posterior mean has the least mean squared error of all tables, if $p$ is true. What if the receiver believes
-# in another? On the left the exact answer for symbols, from the formula. On the right, features after the whole
-# decoder, which meets the estimated rate a second time in its attention layers.
+# This [posterior mean](README.md#words) has the least mean squared error of all tables, if $p$ is true. What if the
+# receiver believes in another rate? On the left the exact answer for symbols. On the right, features after the whole
+# decoder, which meets the estimated rate a second time in its attention layers. Which mistake will cost more, to be too
+# hopeful or too careful?
 
 # %%
 beliefs = (1e-4, 0.005, 0.02, 0.05, 0.1)
@@ -197,10 +193,8 @@ believed = receivers.believed_errors(model.device_part, codec, images[:32], beli
 figures.draw_beliefs(exact, believed)
 
 # %% [markdown]
-# Each row has its zero on the diagonal. On the left nothing can be negative: theory forbids it. On the right it can,
-# since the decoder learned what to do with an estimated rate and gives no guarantee: a short training uses it crudely,
-# and the largest of these rates it never met at all.
-# Which mistake costs more, to be too hopeful or too careful? Does it depend on the truth?
+# Each row has its zero on the diagonal. On the left nothing can be negative: theory forbids it. On the right it can: a
+# decoder learned what to do with an estimated rate, gives no guarantee, and never met the largest of these rates.
 #
 # **Exercise 2.** You may burn one single estimate into the receiver. Its *regret* is what it loses to the best one,
 # true rate by true rate. For which is the largest regret smallest? And is the best estimate the true rate?
@@ -214,34 +208,12 @@ print(f"a wrong estimate beats the true rate at {wrong} of {len(error)} rates: a
 worst.rename("largest regret, % of the variance").round(2).to_frame()
 
 # %% [markdown]
-# ## One codec, two tasks
-#
-# Equation 1 saw neither labels nor the edge network. So the same codec should serve *any* task that starts from this
-# feature. We make a second task in seconds: keep the device part and the edge's layers as they are, and fit only a new
-# last linear layer to another question: **is the class number odd?** (For digits that is the digit's parity; for
-# other data an arbitrary halving of the classes.) The codec is not touched.
-
-# %%
-fit = data.train.first(600 if fast else 5000)
-parity = receivers.rehead(model, fit["image"], fit["label"] % 2)
-questions = {"which class?": (model, test), "odd or even?": (parity, test.with_columns(label=test["label"] % 2))}
-few = [BitErrors(rate) for rate in (0.0, 0.01, 0.05)]
-measured = [sweep([SemanticNN(each, codec, name=name)], split, few) for name, (each, split) in questions.items()]
-clean = {f"{name} (uncompressed)": each.score(split) for name, (each, split) in questions.items()}
-figures.draw_curves(pd.concat(measured), "accuracy", "system", "accuracy, %", clean)
-
-# %% [markdown]
-# Both heads read the *same received feature*. Chance is one in two for the second task and one in the number of classes
-# for the first, so compare each curve with its own dashed line. The gap to it is what this short stage 1 still loses:
-# equal features on average are not yet features in which the few decisive strokes survive. Closing that gap is the
-# business of stage 2, in the next notebook.
-#
 # ## Move it yourself
 #
-# Slide the error rate (the leftmost stop is no error at all), the channel seed, the image and the channel of the
-# feature. Find an image on which one channel seed hurts much more than another. Where in the feature does it hurt?
-# (A page without widgets shows a still instead: the mean of all feature channels, and the edge's answer, red where it
-# differs from the uncompressed one.)
+# Slide the error rate, the channel seed, the image and the channel of the feature. Find an image on which one channel
+# seed hurts much more than another. Where in the feature does it hurt? Do all channels suffer alike? (A page without
+# widgets shows a still: the mean of all feature channels, and the edge's answer, red where it differs from the
+# uncompressed one.)
 
 # %%
 if interactive:
@@ -255,5 +227,26 @@ else:
 shown
 
 # %% [markdown]
-# The bars (in the live panel) show that channels do not suffer equally. The mean squared error treats them all alike;
-# the task does not. What would you weigh, if you knew the task?
+# ## What to take along
+#
+# - A decoder trained on flipped bits gives back a feature without knowing which bits are wrong.
+# - Most of its error on a good link is compression; the channel takes over where many bits flip.
+# - The receiver needs an idea of the error rate, but not an exact one.
+# - A squared error treats all channels alike. The task does not: that is notebook 03.
+#
+# ## Three questions
+#
+# 1. Why may training use another derivative backward than the function it computes forward?
+# 2. The decoder meets a rate far above those of its training. Why does its picture fade rather than show nonsense?
+# 3. By its squared error, the shipped codec's feature is worth hardly more than none. How can the edge be right?
+#
+# <details><summary>Answers</summary>
+#
+# 1. Rounding and flips have no useful derivative. That of their expectation says in which direction the error falls on
+#    average, and that is all a training step needs.
+# 2. With many doubtful symbols the least squared error is near the mean, and the received values shrink towards it.
+# 3. The error counts every number alike, also what the task never looks at. Stage 2 gave that up.
+#
+# </details>
+#
+# Next: [03](03_semantic_finetuning.ipynb), where the task decides what is worth sending.

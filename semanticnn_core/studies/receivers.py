@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels import BinarySymmetric
 from semanticnn_core.codec import SemanticCodec, SoftQuantizer
-from semanticnn_core.datasets.base import BATCH
-from semanticnn_core.tasks.split import SplitModel
 
 
 @torch.no_grad()
@@ -57,34 +55,6 @@ def believed_distortion(quantizer: SoftQuantizer, bers: Sequence[float]) -> pd.D
             distortion = (prior[:, None] * quantizer.transition(ber)[0] * error).sum()
             rows.append({"ber": ber, "believed": believed, "error": float(distortion / variance)})
     return pd.DataFrame(rows)
-
-
-def rehead(
-    model: SplitModel, images: Tensor, labels: Tensor, steps: int = 60, weight_decay: float = 1e-3
-) -> SplitModel:
-    """Give a split network a second task: same device part, same frozen edge part, a new last linear layer.
-
-    Only that layer is fitted (L-BFGS, logistic regression) to images (N, 3, H, W) and labels (N,).
-    Raises ValueError when the edge does not end in a linear layer.
-    """
-    if not (isinstance(model.edge_part, nn.Sequential) and isinstance(model.edge_part[-1], nn.Linear)):
-        raise ValueError("rehead needs an edge part that is a Sequential ending in a Linear layer")
-    body = model.edge_part[:-1]
-    with torch.no_grad():
-        parts = torch.arange(len(images)).split(BATCH)
-        embedding = torch.cat([body(model.device_part(images[index])) for index in parts])  # (N, E)
-    head = nn.Linear(embedding.shape[1], int(labels.max()) + 1)
-    nn.init.zeros_(head.weight)
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(head(embedding), labels) + weight_decay * head.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    return SplitModel(model.device_part, nn.Sequential(*body, head), model.image_size, model.feature_range).frozen()
 
 
 @torch.no_grad()
