@@ -17,6 +17,10 @@
 # bytes: a learned code, a thumbnail, a JPEG file behind error correction, a picture that is sent again until it
 # arrives. Papers compare them with different networks, different bytes and different links. Here they share all three,
 # and every number can be made again with one command.
+#
+# - **Needs:** [03](03_semantic_finetuning.ipynb)
+# - **Takes:** 50 minutes
+# - **At its end you can say** what makes a comparison fair, and who wins where.
 
 # %% tags=["parameters"]
 seed = 0
@@ -52,7 +56,7 @@ model, test = published.model.folded(), data.test.take(300)
 # Whatever a system does, it has two acts. `send` turns images into bytes on the device; `receive` makes answers of the
 # bytes that arrive. Between them stands the channel, the same for all. Here are three that differ as much as they can,
 # each with 384 bytes an image: our published codec, 16×16 pixels of four bits a colour, and a JPEG file of which 208
-# bytes are picture and 176 are parity.
+# bytes are picture and 176 are parity. Guess first: who is right how often at 1 % errors, and at 10 %?
 
 # %%
 budget = Budget(images=400, epochs=(1, 1), seed=seed) if profile == "fast" else Budget(seed=seed)
@@ -69,17 +73,16 @@ for system in three:
         print(f"{system.name:24} {sent.payload.data.shape[1]} B at {figures.percent(rate)}: {right:.0%} of 60 right")
 
 # %% [markdown]
-# Which one surprises you? An error-correcting code knows nothing of meaning, but within its limit it makes a bad link
-# perfect, and a small smooth picture compresses well. Beyond the limit nothing of the file is left.
+# An error-correcting code knows nothing of meaning, but within its limit it makes a bad link perfect. Beyond the limit
+# nothing of the file is left.
 #
 # ## All of them
 #
-# The published table holds what has been trained and measured so far of the systems that the paper compares with, and
-# of the rivals that we think are strongest; `semanticnn benchmark --list` names all. What is trained is trained on the
-# same few thousand images, for the same steps, at error rates from 0.1 to 10 %, and keeps the running average of its
-# weights; no validation chooses an epoch. A *fair* row has the bytes, the channel and the budget of all; a *faithful*
-# one does what its paper says, whatever it sends. Numbers are per cent of test images, mean ± standard deviation over
-# trainings. The budget is far below that of the published codecs: all of them could do better.
+# The systems that the paper compares with, and the rivals that we think are strongest. What is trained is trained on
+# the same few thousand images, for the same steps, at [bit error rates](README.md#words) from 0.1 to 10 %; no
+# validation chooses an epoch. A *fair* row has the bytes, the channel and the budget of all; a *faithful* one does what
+# its paper says, whatever it sends. Numbers are per cent of test images, mean ± standard deviation over trainings. The
+# budget is far below that of the published codecs: all of them could do better.
 
 # %%
 table = benchmark.read_benchmark(tables.table_path(dataset, "benchmark"))
@@ -90,12 +93,11 @@ ranking.ranking_table(table) if len(table) else None
 # %% [markdown]
 # Two means stand at the right, and they can disagree about who is first. The *grid* counts five rates alike, three of
 # them at most 1 %: a link that is mostly good. The *even* mean counts every rate from 0.01 to 5 % alike: mostly bad.
-# The paper says 0.01–5 % and not which. **Which of the two is your link?**
+# The paper says 0.01–5 % and not which.
 #
 # ## Over error rates
 #
-# Ours and the six best of the others that spend the same bytes. How far ours is from what any error-correcting code
-# could do for its family stands in notebook 03, for shorter trainings. What falls far below leaves the picture.
+# Ours and the six best of the others that spend the same bytes. What falls far below leaves the picture.
 
 # %%
 order = [name for name in ranking.ranking(table).index] if len(table) else []
@@ -109,18 +111,17 @@ draw_rivals(table, shown) if len(table) else None
 #
 # ## When errors come together, or nobody knows how many
 #
-# So far bits flipped one by one, at a rate that the receiver knew. Radio is less kind. *Bursts*: stretches of 16 bits
-# in the mean in which three of ten are wrong, nothing between them; the share of wrong bits is the same. *Rate
-# unknown*: sender and receiver believe in 1 %, whatever it is.
+# So far bits flipped one by one, at a rate that the receiver knew. *Bursts*: stretches of 16 bits in the mean in which
+# three of ten are wrong, nothing between them; the share of wrong bits is the same. *Rate unknown*: sender and receiver
+# believe in 1 %, whatever it is. Who will suffer most?
 
 # %%
 ranking.link_table(table) if len(table) else None
 
 # %% [markdown]
-# Bursts of this length hardly matter: at 5 % some thirty of them fall into a message of 384 bytes and even out. Who
-# pays most is a file behind a code for 5 %, because a message with more errors than its code bears is lost whole. Not
-# knowing the rate costs next to nothing either: decoders weigh what arrives, and a code with a fixed share of parity
-# never asked. It would cost a sender that has to choose the share. **Which column describes your link?**
+# Bursts of this length hardly matter: they even out within a message. Who pays most is a file behind a code for 5 %,
+# because a message with more errors than its code bears is lost whole. Not knowing the rate costs next to nothing
+# either: decoders weigh what arrives, and a code with a fixed share of parity never asked.
 #
 # ## One codec for every rate, or one for each?
 #
@@ -134,13 +135,12 @@ results.draw_specialists(levers) if ready else print(f"No such trainings are pub
 
 # %% [markdown]
 # A specialist pays for its rate at all others, and gains little at its own: the codec for all rates is told the rate,
-# and its decoder makes of that what a specialist would have to be trained for. Would you know your link's rate well
-# enough to choose one?
+# and its decoder makes of that what a specialist would have to be trained for.
 #
 # ## Everyone in their place, and the device's work
 #
-# The paper's Figure 6 asks what accuracy costs in bytes. On a weak device the other price is work: each
-# multiply-accumulate takes time and charge. Both stand at the right, faithful rows in brackets.
+# On a weak device bytes are one price. The other is work: each multiply-accumulate takes time and charge. Both stand at
+# the right, faithful rows in brackets.
 
 # %%
 draw_places(table) if len(table) else None
@@ -150,10 +150,8 @@ ranking.cost_table(table) if len(table) else None
 
 # %% [markdown]
 # Does the edge need a transformer (the paper's Figure 7 and Table 2)? *DeepSC\*, edge alone* has our encoder and three
-# layers of attention over the 64 positions in place of convolutions: compare its accuracy, and its work, with ours.
-#
-# What is not a network is not counted here: JPEG's transform and its search for the best quality, WebP's (which no
-# microcontroller would run), and all error correction. The edge may be large; only the device is weak.
+# layers of attention in place of convolutions: compare its accuracy, and its work, with ours. (Not counted: JPEG's and
+# WebP's own work, and all error correction.)
 #
 # ## Photographs
 #
@@ -168,7 +166,7 @@ ranking.ranking_table(photographs) if len(photographs) else None
 # ## What the paper reports
 #
 # Its Table 1 has other networks and other data, and counts 32-bit floats where nothing is quantised. Beside it stands
-# what we measured on CIFAR-100, with both ways of counting.
+# what we measured on CIFAR-100, with both ways of counting. Which of the columns would you quote?
 
 # %%
 cifar, reported = tables.load_table("cifar100"), tables.load_table("cifar100", "reported")
@@ -243,30 +241,43 @@ rows = [
 figures.draw_curves(pd.concat(rows), "accuracy", "system", "accuracy, %", {UNCOMPRESSED: model.score(small)})
 
 # %% [markdown]
-# ## What holds, and what does not
-#
-# * **Few bytes are enough, and learning helps where the link is bad and unknown.** Learned codes bend, files break.
-# * **A learned code is not automatically the best code.** A JPEG file without its constant header, behind a good
-#   error-correcting code, is ahead of everything that was trained on this short budget, on digits by half a point and
-#   on photographs by one or two, up to the rate that the code was built for. The published codecs, trained far longer,
-#   are ahead of it again. The paper does not compare with that, and few papers do. Look at the right end of the same
-#   line, too.
-# * **Among learned systems that send the same bytes the best are close together.** Ours, our bottleneck behind error
-#   correction, and DeepCOD\* lie within what two trainings differ by; what tells them apart is the shape of the line.
-# * **One codec for all rates is enough**: in one training each, no specialist is ahead of it at the specialist's own
-#   rate.
-# * **The order depends on what is counted**: floats or bytes, the header or not, good links or all links alike.
-# * **A system that was never trained with errors is not shown to be bad**, only to be used where it was not meant to
-#   be. Where there are two rows, compare the fair one.
-#
 # ## Exercises
 #
 # 1. Take 16 of the 64 positions out of `Signs` (send three quarters). What do the saved bytes buy?
 # 2. Let `from_bits` return `(1 − 2·ber)` times the signs: what a received sign is worth in the mean. Does it help?
-# 3. Which system would you put on a sensor whose link has 1 % errors by day and 10 % by night?
-
-# %% [markdown] tags=["solution"]
+#
+# <details><summary>Solution</summary>
+#
 # 1. Fewer bytes at little loss while neighbouring positions agree: the decoder fills gaps. With the same bytes, spend
 #    the rest on parity or on more values a position.
 # 2. A little at high rates, nothing at low ones; the decoder sees the rate too, and can learn the factor itself.
+#
+# </details>
+#
+# ## What to take along
+#
+# - **Few bytes are enough, and learning helps where the link is bad and unknown.** Learned codes bend, files break.
+# - **A learned code is not automatically the best code.** On this short budget a JPEG file without its constant header,
+#   behind a good error-correcting code, is ahead of everything that was trained, up to the rate that the code was built
+#   for. The published codecs, trained far longer, are ahead of it again. Few papers compare with that.
+# - **Among learned systems that send the same bytes the best are close together**, within what two trainings differ by.
+# - **The order depends on what is counted**: floats or bytes, the header or not, good links or all links alike.
+# - **A system that was never trained with errors is not shown to be bad.** Where there are two rows, compare the fair
+#   one.
+#
+# ## Three questions
+#
+# 1. Three shapes are in the curves: flat and then a cliff, steep from the start, a slow bend. Who has which, and why?
+# 2. A table says "32 times fewer bytes". What do you ask?
+# 3. Which system would you put on a sensor whose link has 1 % errors by day and 10 % by night?
+#
+# <details><summary>Answers</summary>
+#
+# 1. Error correction with a fixed rate; bits that matter unprotected (a sign, a map, a header); codes that learned with
+#    the errors.
+# 2. Fewer than what: floats or bytes, of the image or of the feature? At which accuracy, on which link?
 # 3. One that bends: at 10 % everything behind a code for 5 % is lost. Or two codes, if the sensor learns the rate.
+#
+# </details>
+#
+# Next: [07](07_object_detection.ipynb), where the edge answers with boxes.
