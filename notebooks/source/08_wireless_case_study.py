@@ -16,6 +16,10 @@
 # Bit error rates were numbers on a slider so far. Where do they come from? Here a sensor sends over LoRa for a day, and
 # somebody walks through a flat with a camera on Wi-Fi. Which way of sending still tells the edge what was seen, and
 # what does it cost in time on air and battery?
+#
+# - **Needs:** [03](03_semantic_finetuning.ipynb)
+# - **Takes:** 50 minutes
+# - **At its end you can say** where bit errors come from, and what a message costs in time and energy.
 
 # %% tags=["parameters"]
 seed = 0
@@ -79,7 +83,7 @@ shown
 # ## What a message costs
 #
 # LoRaWAN carries 51 to 222 bytes a frame and lets a device send one per cent of the time. So bytes are time on air,
-# time is charge, and the duty cycle says how often the sensor may speak.
+# time is charge, and the duty cycle says how often the sensor may speak. Guess: how many images a day at SF12?
 
 # %%
 rivals = ["JPEG + error correction", "JPEG + retransmission", "thumbnail"]
@@ -90,7 +94,7 @@ airtime_table(sizes)
 
 # %% [markdown]
 # At SF12 one code takes 21 seconds, and 40 a day are allowed; one raw image of eight bits a value takes eleven minutes,
-# and the duty cycle allows a single one. Whoever sends again what did not arrive pays all this again.
+# and the duty cycle allows a single one.
 #
 # ## A day
 #
@@ -111,12 +115,12 @@ costs.assign(right=means["right"].map("{:.0%}".format))
 # %% [markdown]
 # Retransmission is what ordinary links do: send, check, send again, up to eight times. Its checksum is right only while
 # hardly a bit flips, so it pays most and arrives least. A file behind error correction is as good as ours until the
-# rate for which its parity was chosen, and then gone. Ours bends. **When would you still choose the file?**
+# rate for which its parity was chosen, and then gone. Ours bends.
 #
 # ## A walk
 #
 # A simulated walk of ten minutes from the access point to the far end of a flat and back, three walls away. Wi-Fi fades
-# from packet to packet, so good and bad follow each other within a second.
+# from packet to packet, so good and bad follow each other within a second. Who will get through in the far room?
 
 # %%
 walk = wifi_walk(seed)
@@ -125,14 +129,13 @@ viz.draw_along(table, 60, "minute of the walk")
 
 # %% [markdown]
 # In the far room a third of the bits may be wrong, beyond anything that was trained for, and still most images are
-# understood: single messages come through the fades well. Averages over error rates hide this; what counts on a moving
-# link is how a system behaves when it is bad *now*.
+# understood: single messages come through the fades well. Averages over error rates hide this.
 #
 # ## What the chip corrects itself
 #
 # LoRa's chip makes five to eight bits of each half byte. At its strongest setting, 4/8, one wrong bit of the eight is
-# corrected, for 1.56 times the time on air; 4/5 corrects none. What is left comes in half bytes. The third row lets the
-# signal fade after Rayleigh, anew for each message, around the mean in the head of the table.
+# corrected, for 1.56 times the time on air; 4/5 corrects none. The third row lets the signal fade after Rayleigh, anew
+# for each message, around the mean in the head of the table.
 
 # %%
 from functools import partial
@@ -145,16 +148,14 @@ right = table.pivot_table("accuracy", ["system", "link"], "snr")
 right.rename(columns="{:g} dB".format).style.format("{:.0%}")
 
 # %% [markdown]
-# Both gain about a decibel from the chip's code, and the file's cliff stands behind it as before. Parity chosen for the
-# worst moment is paid for in every message; under fading a good moment and a bad one are one message apart.
+# Both gain about a decibel from the chip's code, and the file's cliff stands behind it as before.
 #
 # ## Errors that come together
 #
-# Two more troubles. *Bursts*: a disturbance destroys neighbours. *Lost packets*: 48 bytes are missing at once, and the
-# receiver knows which. Our code is sent row by row, so both tear a hole: 48 bytes are a whole row of its 8×8 positions.
-# An *interleaver* sends the bytes in another order that both ends know: the same damage, spread over everything. It
-# costs nothing.
-
+# *Bursts*: a disturbance destroys neighbours. *Lost packets*: 48 bytes are missing at once, and the receiver knows
+# which ([erasures](README.md#words)). Our code is sent row by row, so both tear a hole: 48 bytes are a whole row of its
+# 8×8 positions. An [interleaver](README.md#words) sends the bytes in another order that both ends know: the same
+# damage, spread over everything. It costs nothing. What does it gain?
 #
 # Two codecs take part: the one of all notebooks, and *tolerant*, whose decoder was trained with up to half of the bytes
 # missing (`semanticnn train --stage2.lost 0.5`).
@@ -168,20 +169,20 @@ rows = {name: sweep(kinds, few, [link], 1).set_index("system")["accuracy"] for n
 pd.DataFrame(rows).T.style.format("{:.0%}")
 
 # %% [markdown]
-# The same on the whole, with error bars over channel seeds:
+# With error bars over channel seeds:
 
 # %%
 orders = tables.load_table(dataset, "links")
 viz.draw_orders(orders, list(orders["system"].unique())) if orders is not None else None
 
 # %% [markdown]
-# A code that is made of many weak hints bears scattered losses well, for each hole is surrounded by what is known; more
-# so where the decoder has met holes before. The file bears a loss as long as its parity covers it, and not a bit more.
+# Our code bears scattered losses well, for each hole is surrounded by what is known; more so where the decoder has met
+# holes before. The file bears a loss as long as its parity covers it, and not a bit more.
 #
 # ## Device and edge, live
 #
 # The same acts on real sockets. An edge listens; a device sends frames, each behind a header of 16 bytes that says
-# which image and which part it is; a link between them damages the bytes in flight. Here all three run on this machine:
+# which image and which part it is; a link between them damages the bytes. Here all three run on this machine:
 
 # %%
 from semanticnn_core.live.device import send_images
@@ -201,11 +202,11 @@ with Session(tough, data.classes, BitErrors(0.0), packet=64) as session:
 
 # %% [markdown]
 # The edge is not given the rate. It counts the wrong bits of each header, which it knows after decoding: 128 known bits
-# a packet at no further cost. The header itself is a word of a Reed–Muller code, any two of which differ in at least 32
-# of their 128 bits. Lost packets are waited for a quarter of a second; then the image is decoded with what is there.
+# a packet at no further cost. (The header is protected: a word of a Reed–Muller code.) Lost packets are waited for a
+# quarter of a second; then the image is decoded with what is there.
 #
 # What is such an estimate worth? Below, a receiver is given the rate; or counts the wrong bits of seven known bytes
-# behind the payload, 56 bits; or believes in some rate, whatever comes. **Which rows do you expect to differ?**
+# behind the payload; or believes in some rate, whatever comes. Which rows do you expect to differ?
 
 # %%
 known = tables.load_table(dataset, "estimates")
@@ -215,8 +216,7 @@ known
 
 # %% [markdown]
 # Hardly any do: about a point, where many bits are wrong and the belief is far off. A decoder that met all rates in
-# training makes of the received symbols what it can, whatever it believes; fifty-six known bits are plenty for the
-# rest.
+# training makes of the received symbols what it can, whatever it believes.
 #
 # On two machines, or in three terminals of this one (`--help` says more):
 #
@@ -230,10 +230,9 @@ known
 #
 # ## What is left out
 #
-# These links are models. The walk's bits are those before Wi-Fi's own code (`WiFiChip` adds it: what it leaves comes in
-# runs). To get at damaged bits at all, a receiver must be set to hand on frames whose checksum is wrong. A packet whose
-# preamble or header is missed is a lost packet, and near the edge of the range that is common. Collisions with other
-# senders, which come in bursts, are not simulated.
+# These links are models. The walk's bits are those before Wi-Fi's own code (`WiFiChip` adds it). To get at damaged bits
+# at all, a receiver must be set to hand on frames whose checksum is wrong. A packet whose preamble or header is missed
+# is a lost packet. Collisions with other senders are not simulated.
 #
 # ## Exercises
 #
@@ -241,9 +240,36 @@ known
 #    (`lora_day(snr=-14.0, spreading_factor=9)`, and the images a day of the duty cycle.)
 # 2. Record a trace: any file with `seconds` and `ber`. Does the order of the systems stay?
 # 3. Let the walk use `modulation="BPSK"`. What is gained, and what does it cost in time?
-
-# %% [markdown] tags=["solution"]
+#
+# <details><summary>Solution</summary>
+#
 # 1. At −9 dB SF7: 96 % of 1,328 images, where SF8 has as many right but only 746 a day. At −14 dB SF8: 84 % of 746;
 #    SF7 has 38 % of 1,328, SF9 96 % of 366. Nobody who insists on a clean link would choose SF8 there.
 # 2. Good links: everything works. Bad ones: what bends is ahead of what breaks. In between it depends on the parity.
 # 3. Half the bits a symbol bear 3 dB more noise: 91 % of the images right in place of 89 %, for twice the time on air.
+#
+# </details>
+#
+# ## What to take along
+#
+# - Between a clean link and a useless one lie three decibels. Rates of a few per cent belong to links that vary.
+# - Bytes are time on air, time is charge, and the duty cycle is a budget: whoever sends again pays again.
+# - On a moving link it counts how a system behaves when the link is bad *now*.
+# - An interleaver spreads damage for nothing; a decoder that met losses in training bears them.
+# - The receiver can count the errors of what it knows. A rough estimate is enough.
+#
+# ## Three questions
+#
+# 1. When would you still choose a file behind error correction?
+# 2. Why does the parity chosen for the worst moment of a day cost something all day?
+# 3. Your packets are lost and not damaged, as with most radios. What changes?
+#
+# <details><summary>Answers</summary>
+#
+# 1. Where the link is steady and its rate known, and the picture itself is wanted too.
+# 2. It is sent with every message, also when no bit flips: bytes that could have been meaning, or time on air.
+# 3. The receiver knows where the holes are: interleave, use a decoder trained with losses, or parity for erasures.
+#
+# </details>
+#
+# Next: a project of your own, in the [course plan](README.md#plans).
