@@ -96,3 +96,7 @@ for window, row in compared.iterrows():
     print(f"{window:10} {played.system(Slice(0.4, window)).payload_bytes} bytes: {row.accuracy:.0%} right, "
           f"{100 * row.gain:+.1f} ± {100 * row.standard_error:.1f} points to the centre")  # fmt: skip
 print("Less than two standard errors may well be chance.")
+
+# %% [markdown] tags=["onward"]
+# The words are explained in the [course plan](README.md#words). Next:
+# [01](01_quantizer_intuition.ipynb), where a few bits learn to stand for a feature.
