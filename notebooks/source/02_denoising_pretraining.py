@@ -161,7 +161,8 @@ figures.draw_curves(errors, "feature_mse", "system", "MSE of the feature", refer
 # Where the live curve is flat, the codec's own compression makes nearly all of the error; where it bends, the channel
 # takes its share. (An error rate of 0 never came up in training, so its point may lie above its neighbour.)
 #
-# And the shipped codec? A number near 1 says that by this measure the feature that arrives is worth no more than none.
+# And the shipped codec? A number near 1, or above, says that by this measure the feature that arrives is worth no more
+# than none.
 # Yet notebook 03 has the edge answer from it.
 #
 # **Exercise 1.** How much of the live codec's error at each rate is the channel's fault, and how much is there without
@@ -238,7 +239,7 @@ shown
 #
 # 1. Why may training use another derivative backward than the function it computes forward?
 # 2. The decoder meets a rate far above those of its training. Why does its picture fade rather than show nonsense?
-# 3. By its squared error, the shipped codec's feature is worth hardly more than none. How can the edge be right?
+# 3. By its squared error, the shipped codec's feature is worth no more than none. How can the edge be right?
 #
 # <details><summary>Answers</summary>
 #
