@@ -183,19 +183,10 @@ def test_unpaired_trainings_are_left_out(schemes):
 
 
 def test_scheme_figures_and_tables(schemes):
-    assert all(painted(draw(schemes)).std() > 1 for draw in (results.draw_schemes, results.draw_budgets))
+    assert painted(results.draw_schemes(schemes)).std() > 1
     text = tables.difference_table(tables.against_released(schemes)["ours"])
     assert text.index.tolist() == ["0.01 %", "1 %", "5 %"]
     assert text.iloc[0, 0] == "+2.00 ± 0.00" and set(text["verdict"]) == {"better"}
-
-
-def test_halves_are_of_the_schemes_there_are(schemes):
-    table = tables.released_table(schemes, 0.5)
-    assert table.index.unique("scheme").tolist() == ["ours", "ours, 4 centers"]
-    assert table.loc["ours, 4 centers"].iloc[0, 0] == "+1.00 ± 0.00"
-    fewer = tables.released_table(schemes[schemes["scheme"] != "ours, 4 centers"], 0.5)
-    assert fewer.index.unique("scheme").tolist() == ["ours"]
-    assert tables.released_table(schemes[schemes["bytes"] == 384], 0.5).empty
 
 
 def test_few_pairs_are_sure_of_little():
@@ -283,15 +274,13 @@ def test_levers_are_read_with_the_rate_known(levers):
 
 
 def test_figures_of_levers(levers):
-    levels, limit = results.draw_levels(levers).axes[0], results.draw_limit(levers).axes[0]
-    assert (len(levels.containers), len(limit.containers)) == (3, 2)
+    limit = results.draw_limit(levers).axes[0]
+    assert len(limit.containers) == 2
     assert limit.lines[-1].get_ydata()[-1] == pytest.approx(19.2, abs=0.01)
-    ladder = results.draw_ladder(levers).axes[0]
-    assert len(ladder.containers) == 3 and [each.get_text() for each in ladder.get_xticklabels()] == ["192", "384"]
     special = levers.replace({"variant": {"two centers": "trained at 5 %"}})
     specialists = results.draw_specialists(special).axes[0]
     names = [each.get_label() for each in specialists.containers]
     assert names == ["trained at 0.1–10 %", "trained at 5 %"]
     assert specialists.containers[0][0].get_ydata()[0] == pytest.approx(38.4)  # of the one training that both have
-    for axis in (levels, limit, ladder, specialists):
+    for axis in (limit, specialists):
         painted(axis.figure)

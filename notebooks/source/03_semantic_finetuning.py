@@ -15,7 +15,11 @@
 #
 # A feature can come back with a small squared error and still lose the one stroke that tells a 3 from an 8. Stage 2
 # stops asking whether the feature is *equal* and asks whether the edge still *answers right*. We finetune a codec live,
-# look at the very bits that flip, and ask what each term of the loss is good for.
+# look at the very bits that flip, and compare with what others do.
+#
+# - **Needs:** [02](02_denoising_pretraining.ipynb)
+# - **Takes:** 50 minutes
+# - **At its end you can say** why the right answer needs other bits than the right feature.
 
 # %% tags=["parameters"]
 seed = 0
@@ -51,8 +55,8 @@ model, shipped = published.model, published.codec
 # %% [markdown]
 # ## First a codec that only denoises
 #
-# Stage 2 starts from stage 1 (notebook 02), so we make one quickly: a few epochs on a subset in the fast profile, the
-# real thing with `-p profile full`.
+# Stage 2 starts from stage 1 (notebook 02), so we make one quickly: a few epochs on a subset, the real thing with
+# `-p profile full`.
 
 # %%
 fast = profile == "fast"
@@ -68,20 +72,19 @@ print(f"stage 1: {first.epochs} epochs of {len(first_data.train):,} images, MSE 
 # %% [markdown]
 # ## Then one that serves the task
 #
-# The loss of stage 2 (equation 2 of the paper, without its explainability term, which has a notebook of its own) is
+# The loss of stage 2 (equation 2 of the paper; its explainability term has notebook 04) is
 #
-# $$L_\mathrm{sem} = \alpha\, L_\mathrm{div}\left(\mathbf p, \tfrac1n\mathbf 1\right)
-#   + \beta\, L_\mathrm{cls}(y, \hat y).$$
+# $$L_\mathrm{sem} = \alpha\, L_\mathrm{div} + \beta\, L_\mathrm{cls}(y, \hat y).$$
 #
 # * $L_\mathrm{cls}$ is the cross-entropy of the edge's answer $\hat y$ from the *received* feature.
-# * $L_\mathrm{div} = \sum_i p_i \log (n\,p_i)$ is zero when all $n$ centres are sent equally often; $p_i$ is the share
-#   of centre $i$ in the batch, counted softly between thresholds (notebook 01).
-# * To these we add a term of our own, $L_\mathrm{distill}$: the answer should resemble the one that the *uncompressed*
-#   network gives, unsure cases included.
+# * $L_\mathrm{div} = \sum_i u_i \log (n\,u_i)$ is zero when all $n$ centres are sent equally often; $u_i$ is the use of
+#   centre $i$ in the batch (notebook 01).
+# * We add $L_\mathrm{distill}$ ([distillation](README.md#words)): the answer should resemble the one of the
+#   *uncompressed* network, unsure cases included.
 #
-# The task network stays frozen; only the codec learns. We run it twice from the same start, once with its usual
-# $\alpha$ and once with $\alpha = 0$. Steps are small: gradients come through the whole network, and large steps would
-# first spoil what stage 1 has learned.
+# The task network stays frozen; only the codec learns. We run it twice from the same start, with the usual $\alpha$ and
+# with $\alpha = 0$. Steps are small: gradients come through the whole network, and large ones would spoil stage 1.
+# What will $L_\mathrm{div}$ change?
 
 # %%
 second = CodecTrainConfig(epochs=3 if fast else 10, batch_size=32, learning_rate=5e-4, seed=seed)
@@ -95,8 +98,8 @@ terms = {"L_cls": "$L_{cls}$", "L_distill": "$L_{distill}$", "L_div": "$L_{div}$
 figures.draw_history(histories, terms)
 
 # %% [markdown]
-# Where the first two terms fall, the codec finds out what the edge network reads. Is the third pushed down further
-# where it is asked for? And what does $L_\mathrm{div}$ buy? Look at how often each centre is sent:
+# Where the first two terms fall, the codec finds out what the edge network reads. The third is pushed down further
+# where it is asked for. Here is what that means for the centres:
 
 # %%
 test = data.test.take(500 if fast else 1000)
@@ -105,25 +108,25 @@ shares = {name: receivers.symbol_shares(model.device_part, each, images[:100]) f
 figures.draw_occupancy(shares)
 
 # %% [markdown]
-# The legend gives the entropy of the symbols: every bit on the link is paid for, and one that can be guessed carries
-# nothing. Uniform use (dashed) fills the bits; an uneven use, on the other hand, tells the receiver's posterior mean
-# which symbols to doubt. So $L_\mathrm{div}$ is a trade, not a gift, and its weight is a setting.
+# The legend gives the entropy of the symbols. Uniform use (dashed) fills the bits that are paid for; an uneven use
+# tells the receiver's posterior mean which symbols to doubt. So $L_\mathrm{div}$ is a trade, not a gift.
 #
 # ## Accuracy before and after
 #
 # The same test images through every codec, as real bytes, damaged with one channel seed (bars: standard error over the
-# images; one training seed). How long the shipped codec was trained, on all the data, stands in the first line.
+# images).
 
 # %%
 codecs = {"live, stage 1": denoised, "live, stage 2": live, "shipped": shipped}
 systems = [SemanticNN(model, each, name=name) for name, each in codecs.items()]
-curves = sweep(systems, test, [BitErrors(1e-3), BitErrors(0.05)], seeds=1, by_image=True)
+curves = sweep(systems, test, [BitErrors(rate) for rate in (1e-3, 0.01, 0.05)], seeds=1, by_image=True)
 print("epochs of the shipped codec:", publish.epochs_in_words(published.about["systems"]["semanticnn"]["training"]))
 clean = {"uncompressed": model.score(test)}
 figures.draw_curves(curves, "accuracy", "system", "accuracy, %", clean, bars="sem")
 
 # %% [markdown]
-# What did stage 2 change? Each image is compared with itself, so that easy and hard ones do not blur the difference:
+# The live codec has seen a few hundred images, so it is far from the shipped one. But what did stage 2 change? Each
+# image is compared with itself, so that easy and hard ones do not blur the difference:
 
 # %%
 for name, scale in {"accuracy": 100, "feature_mse": 1}.items():
@@ -132,8 +135,8 @@ for name, scale in {"accuracy": 100, "feature_mse": 1}.items():
         print(f"{figures.percent(row.ber):>6} errors: {name} {change:+.3g} ± {error:.2g} (± standard error)")
 
 # %% [markdown]
-# Read the two signs. Where accuracy gains while the squared error of the feature *grows*, the codec gives up what the
-# task does not look at and spends its few hundred bytes on what it does. That is what "semantic" means here.
+# Read the two signs. Accuracy gains while the squared error of the feature *grows*: the codec gives up what the task
+# does not look at and spends its few hundred bytes on what it does. That is what "semantic" means here.
 #
 # ## The very bits
 #
@@ -146,8 +149,8 @@ journeys = [follow(system, image, ber, seed + number) for number, image in enume
 figures.draw_payload(journeys[0], data.classes)
 
 # %% [markdown]
-# A file in which so many bits are wrong would be thrown away: its checksum fails, and a retransmission is damaged
-# again. Here nothing is repeated and nothing is corrected; the decoder takes the bytes as they are.
+# A file with so many wrong bits would be thrown away: its checksum fails, and a retransmission is damaged again. Here
+# nothing is repeated or corrected; the decoder takes the bytes as they are.
 #
 # **Exercise 1.** At which error rates would a link that repeats damaged packets work at all? Take the whole payload as
 # one packet: how often does it arrive untouched, and how many times must it be sent on average?
@@ -186,13 +189,11 @@ print(f"of {both[0]:.0f} answers that change, {both[1]:.0f} belong to the unsure
 # %% [markdown]
 # ## Against the released code's scheme
 #
-# The authors' released code differs in what its symbols mean on the link: centres in random order, numbered naturally,
-# each received symbol taken at face value. Ours sorts the centres, searches the code words that make flips cheap, and
-# uses the posterior mean. The comparison is published under `data/results`: both schemes trained the same way from the
-# same training seeds. Differences are taken seed by seed, which removes what is common to both. A variant of ours has
-# four centres for eight: symbols of two bits leave room for half as many channels again in the same bytes, and four
-# centres stand further apart. (These trainings are short, 8,000 images for 2 + 8 epochs, so that many fit; their
-# accuracies lie below the shipped codec's.)
+# The authors' released code has centres in random order, numbered naturally, and takes each received symbol at face
+# value. Ours sorts the centres, searches the code words that make flips cheap, and uses the posterior mean. Both were
+# trained the same way from the same training seeds, shortly, and are compared seed by seed. A third one has four
+# centres for eight: symbols of two bits leave room for half as many channels again in the same bytes, and four centres
+# stand further apart. Where will the three differ, at the left or at the right?
 
 # %%
 schemes = tables.load_table(dataset, "schemes")
@@ -200,35 +201,19 @@ if schemes is None:
     print(f"No measurements of the schemes are published for {dataset} yet (data/results/{dataset}-schemes.csv).")
 results.draw_schemes(schemes) if schemes is not None else None
 
-# %%
-tables.released_table(schemes) if schemes is not None else None
-
 # %% [markdown]
-# Mind how few pairs there are. With three of them, one true zero in five lies more than two standard errors away; to be
-# sure of a sign at 95 %, a mean of three must lie 4.3 away, a mean of five 2.8 (Student's *t*). The last column says
-# where one may be. Why would fewer, cruder symbols survive bit errors better than many fine ones?
+# On a good link they are alike; the more bits flip, the more is gained by knowing what a flip costs. (Few trainings,
+# three to five a scheme: a small difference may be chance.)
 #
-# ## Fewer bytes
-#
-# A better scheme can be spent on accuracy or on bytes. Each colour below is one error rate, each mark a scheme. The
-# table asks one question: is ours as good as the released scheme, at half its bytes?
-
-# %%
-results.draw_budgets(schemes) if schemes is not None else None
-
-# %%
-tables.released_table(schemes, 0.5) if schemes is not None else None
-
-# %% [markdown]
 # ## How far from the limit?
 #
 # Could one do better by separating the two jobs: a codec for a perfect link, and around it a code that corrects errors?
-# Shannon says what such a code can do at best. Of $n$ bytes it lets $n\,(1 - H(p))$ through, with
-# $H(p) = -p\log_2 p - (1-p)\log_2(1-p)$: of 384 bytes, 353 at 1 % errors and 274 at 5 %. So we train our codec without
-# errors at fewer and fewer bytes, and read off how well it answers with what is left. That is the dashed line.
+# Shannon says what such a code can do at best. Of 384 bytes it lets $384\,(1 - h(p))$ through, with
+# $h(p) = -p\log_2 p - (1-p)\log_2(1-p)$: 353 at 1 % errors and 274 at 5 %. So we train our codec without errors at
+# fewer and fewer bytes, and read off how well it answers with what is left. That is the dashed line.
 #
-# No real code of a few hundred bytes reaches it. *Hard correction* is one that we built: the same codec behind a parity
-# code that fills the same 384 bytes and is meant for 5 %. Where is it ahead, and what happens to it beyond?
+# No real code of a few hundred bytes reaches it. *Hard correction* is one of them: the same codec behind a parity
+# code that fills the same 384 bytes and is meant for 5 %. Where will it be ahead, and what happens to it beyond?
 
 # %%
 levers = tables.load_table(dataset, "levers")
@@ -238,28 +223,18 @@ results.draw_limit(levers) if levers is not None else None
 
 # %% [markdown]
 # Hard correction is flat up to the rate that it was built for, and there it can be ahead of ours: it has bought exactly
-# the protection that is needed. On a better link it has paid for what it does not need, and on a worse one it falls off
-# a cliff. Ours bends. (These trainings are a fiftieth of the shipped codec's, and a single one where there is no bar.)
-# **Which would you put on a link whose rate you do not know?**
+# the protection that is needed. On a better link it has paid for what it does not need, and on a worse one it breaks.
+# Ours bends.
 #
-# And how many bytes would you ask for? The same short training at other sizes, a line an error rate. **Is it better to
-# double the bytes, or to halve the errors?**
-
-# %%
-results.draw_ladder(levers) if levers is not None else None
-
-# %% [markdown]
 # ## On the paper's data
 #
-# SceneDigits is ours, and nobody else has published numbers for it. CIFAR-100 is one of the paper's data sets: 100
-# kinds of things, photographed at 32×32. Below, our MobileNetV2 at 64 px with two codecs of the same bytes, trained the
-# same way: ours, with four centres in 24 channels, and the released code's scheme, with eight in 16. On the right is
-# what each loses, and what the paper lost with a larger network and twice the bytes. Mind the comparison: the paper
-# draws its error rates at random from 0.01–5 %, which may well be a worse link than our five rates, 1.75 % in the mean.
+# CIFAR-100 is one of the paper's data sets: 100 kinds of things, photographed at 32×32. Below, our MobileNetV2 at 64 px
+# with two codecs of the same bytes, trained the same way: ours, with four centres in 24 channels, and the released
+# scheme, with eight in 16. On the right is what each loses, and what the paper lost with a larger network and twice the
+# bytes. Mind the comparison: the paper draws its error rates at random from 0.01–5 %, which may well be a worse link
+# than our five rates.
 #
-# Run this notebook with `-p dataset cifar100` and our codec is measured again, on your own copy of the test images:
-# open diamonds, 400 images and 3 channel seeds, or all images and 6 seeds in the full profile (which also trains live,
-# for hours). 400 images are a sample; all their accuracies together may lie two or three points off.
+# With `-p dataset cifar100` our codec is measured again, on your own copy of the test images (open diamonds).
 
 # %%
 table, reported, again = tables.load_table(PAPER_DATA), tables.load_table(PAPER_DATA, "reported"), None
@@ -270,31 +245,17 @@ if dataset == PAPER_DATA:
     again = pd.concat([pd.DataFrame([{"system": UNCOMPRESSED, "accuracy": model.score(tested)}]), again])
 results.draw_measured(table, reported, again)
 
-# %%
-tables.measured_table(table)
-
 # %% [markdown]
-# Look at the left end of our curve: there are hardly any bit errors, and yet most of what we lose is lost there. It is
-# the price of compression, and the network seems to set it. An element of the code stands for a patch of 8×8 pixels, so
-# errors come in patches. Our first two networks for these data were hardly less accurate on clean images, but
-# squares of noise of 16 grey levels took them below 30 %, and behind a codec they lost more. The published one saw such
-# squares while it was trained (`--training.noise`, `--training.grain`). Before you give a network of your own a codec,
-# ask what it bears.
+# Look at the left end: hardly a bit flips there, and yet most of what we lose is lost. It is the price of compression,
+# and the network sets it: one that saw noise in training (`--training.noise`, `--training.grain`) bears it better.
+# Before you give a network of your own a codec, ask what it bears.
 #
-# In the paper, the image or the feature sent as it is loses more than a few hundred bytes of meaning, at the same error
-# rates. The image at 64 px has 12 KB, or 48 if you count 32-bit floats, which no camera sends (and 3 before it was
-# enlarged). Which of the columns would you quote, and what would you add to it so that nobody is misled?
-
-# %%
-tables.compared_table(table, reported)
-
-# %% [markdown]
 # ## Move it yourself
 #
-# Slide the error rate (leftmost: no errors), the slice ratio, the channel seed and the image. Find the error rate at
-# which an image tips over. Is it the same for every seed? A small slice ratio sends only the middle of the code and
-# mirrors the rest; which images survive that? (A page without widgets shows a still instead: the mean of all feature
-# channels, and the edge's answer, red where it differs from the uncompressed one.)
+# Slide the error rate, the slice ratio, the channel seed and the image. Find the error rate at which an image tips
+# over. Is it the same for every seed? A small slice ratio sends only the middle of the code and mirrors the rest; which
+# images survive that? (A page without widgets shows a still: the mean of all feature channels, and the edge's answer,
+# red where it differs from the uncompressed one.)
 
 # %%
 if interactive:
@@ -309,5 +270,27 @@ else:
 shown
 
 # %% [markdown]
-# A codec is not bound to tip over where the picture looks broken to us: what counts is what the edge network reads in
-# it. Which of the features above would *you* still recognise?
+# ## What to take along
+#
+# - Stage 2 pays for right answers. The feature may get worse by its squared error while the answers get better.
+# - Nothing is repeated or corrected: 384 bytes with over a hundred wrong bits still mean a digit.
+# - Code words and received values that know the cost of a flip are worth most on a bad link.
+# - Error correction is ahead near the rate that it was built for, and breaks beyond. A learned code bends.
+#
+# ## Three questions
+#
+# 1. Why would fewer, cruder symbols survive bit errors better than many fine ones?
+# 2. Which would you put on a link whose rate you do not know: hard correction or ours?
+# 3. The network is frozen in stage 2. What exactly learns from the edge's answer, and through what does its gradient
+#    come?
+#
+# <details><summary>Answers</summary>
+#
+# 1. A flip then moves a value by a step that the decoder expects, and there are more channels that can outvote it.
+# 2. Ours: it loses a little everywhere, the other loses everything beyond its rate. With a known, steady rate, ask
+#    again.
+# 3. The encoder, the centres and the decoder; through the edge part, the decoder, and the expectation of the flips.
+#
+# </details>
+#
+# Next: [04](04_xai_pixel_maps.ipynb), which asks the edge network what it looks at.

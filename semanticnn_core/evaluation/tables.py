@@ -119,12 +119,6 @@ def against_released(table: pd.DataFrame, share: float = 1.0) -> dict[str, pd.Da
     return {name: schemes_paired(table, (name, some), ("released", size)) for name in names}
 
 
-def released_table(table: pd.DataFrame, share: float = 1.0) -> pd.DataFrame:
-    """Return `difference_table` of all that `against_released` compares, a block a scheme."""
-    tables = {name: difference_table(each) for name, each in against_released(table, share).items()}
-    return pd.concat(tables, names=["scheme"]) if tables else pd.DataFrame()
-
-
 def gamma_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return `difference_table` of each weight γ of L_XAI against training without it, the whole code sent."""
     whole = table[table["slice_ratio"] == 1]

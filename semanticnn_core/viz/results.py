@@ -1,4 +1,4 @@
-"""Figures of published measurements: schemes, byte budgets, and systems beside what others report."""
+"""Figures of published measurements: schemes, limits, and systems beside what others report."""
 
 from itertools import cycle
 
@@ -22,12 +22,8 @@ from semanticnn_core.evaluation.tables import (
 from semanticnn_core.viz.figures import draw_curves
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
-STYLES = {
-    "ours": ("o", "-", "circles"),
-    "ours, 4 centers": ("^", "--", "triangles"),
-    "released": ("s", "none", "squares"),
-}
-"""Schemes, as `draw_budgets` marks and joins them, and what its title calls the marks."""
+MARKS = {"ours": "o", "ours, 4 centers": "^", "released": "s"}
+"""Schemes, as `draw_schemes` marks them."""
 
 
 def draw_schemes(table: pd.DataFrame) -> Figure:
@@ -43,46 +39,11 @@ def draw_schemes(table: pd.DataFrame) -> Figure:
         places = np.arange(len(differences)) + 0.12 * order.index(name)
         axis.errorbar(
             places, 100 * differences["difference"], 100 * differences["standard_error"].fillna(0),
-            fmt=STYLES[name][0], capsize=4, color=CYCLE[order.index(name)], label=name,
+            fmt=MARKS[name], capsize=4, color=CYCLE[order.index(name)], label=name,
         )  # fmt: skip
     axis.set_xticks(range(len(differences)), [percent(ber) for ber in differences["ber"]])
     axis.set(xlabel="bit error rate", ylabel="points", title="ours − released, pair by pair (± s.e.)")
     return figure
-
-
-def draw_budgets(table: pd.DataFrame, least_ber: float = 0.01) -> Figure:
-    """Draw accuracy against the bytes sent, a colour a bit error rate and a mark a scheme; faint: a single training."""
-    figure, axes = panes(size=(8, 3.8))
-    axis = axes[0, 0]
-    means = per_training(table[table["ber"] >= least_ber * (1 - 1e-9)])
-    sizes = sorted(means["bytes"].unique())
-    rates = sorted(means["ber"].unique())
-    for number, (ber, color) in enumerate(zip(rates, ("blue", "orange", "green", "red", "purple"), strict=False)):
-        shift = 1.015 ** (number - (len(rates) - 1) / 2)  # bars of different rates stand beside each other
-        axis.plot([], [], "o-", color=COLORS[color], label=percent(ber))
-        for scheme, (mark, line, _) in STYLES.items():
-            rows = means[(means["scheme"] == scheme) & (means["ber"] == ber)].groupby("bytes")["accuracy"]
-            look = {"color": COLORS[color]} | ({} if scheme == "ours" else {"mfc": "white", "ms": 7})
-            places = {size: size * shift * (1.07 if scheme == "released" else 1) for size in rows.groups}
-            axis.plot(list(places.values()), 100 * rows.mean(), ls=line, color=COLORS[color], lw=1.2, alpha=0.6)
-            for size, group in rows:  # one training has no spread, and less weight
-                alone = {"alpha": 0.35} if len(group) == 1 else {"yerr": 100 * group.std(), "capsize": 3}
-                axis.errorbar(places[size], 100 * group.mean(), fmt=mark, **look, **alone)
-    axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
-    axis.set_xticks(sizes, [str(each) for each in sizes])
-    axis.minorticks_off()
-    axis.legend(title="bit error rate")
-    marks = [f"{mark}: {name}" for name, (*_, mark) in STYLES.items() if name in set(means["scheme"])]
-    axis.set_title(f"{', '.join(marks)}\nmean ± std over trainings; faint: a single one", fontsize=11)
-    return figure
-
-
-def draw_levels(table: pd.DataFrame) -> Figure:
-    """Draw accuracy over the bit error rate for two, four and eight centres in the same bytes."""
-    names = {"two centers": "2 centres × 48", "ours": "4 centres × 24", "eight centers": "8 centres × 16"}
-    curves = lever_curves(table[table["variant"].isin(names)])
-    curves = curves.assign(codec=pd.Categorical(curves["variant"].map(names), names.values())).sort_values("codec")
-    return draw_curves(curves.astype({"codec": str}), "accuracy", "codec", "accuracy, %")
 
 
 def draw_specialists(table: pd.DataFrame) -> Figure:
@@ -103,22 +64,6 @@ def draw_limit(table: pd.DataFrame, others: tuple[str, ...] = ("hard correction"
     line, axis = limit_line(table)["limit"], figure.axes[0]
     axis.plot(line.index, 100 * line, "--", color=COLORS["black"], lw=1.2, label="perfect correction: the limit")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return figure
-
-
-def draw_ladder(table: pd.DataFrame) -> Figure:
-    """Draw accuracy over the bytes of codecs trained alike, a line a bit error rate."""
-    curves = lever_curves(table[table["variant"].str.fullmatch(r"ours|\d+ B")])
-    figure, axes = panes(size=(8, 3.8))
-    axis = axes[0, 0]
-    for ber, rows in curves.groupby("ber"):
-        stats = 100 * rows.groupby("bytes")["accuracy"].agg(["mean", "std"]).fillna(0)
-        axis.errorbar(stats.index, stats["mean"], stats["std"], marker="o", ms=5, capsize=3, label=percent(ber))
-    sizes = sorted(curves["bytes"].unique())
-    axis.set(xscale="log", xlabel="bytes sent per image", ylabel="accuracy, %")
-    axis.set_xticks(sizes, [f"{each:.0f}" for each in sizes])
-    axis.minorticks_off()
-    axis.legend(title="bit error rate")
     return figure
 
 
