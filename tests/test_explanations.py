@@ -257,7 +257,6 @@ def test_every_figure_paints(model, codec, split):
     accuracies = pd.DataFrame(rows, columns=["window", "slice_ratio", "share_sent", "accuracy"])
     shown = [
         viz.draw_maps(images, maps, masks),
-        viz.draw_maps(images[:1], maps, over_images=False),
         windows.draw_slicing(kept.keep(model, codec, images, 0.5), CLASSES, masks),
         windows.draw_slicing(kept.keep(model, codec, images[:1], 0.5), CLASSES),
         windows.draw_device_map(images, maps["mine"], kept.device_map(codec, feature), masks),

@@ -16,6 +16,10 @@
 # The edge names the digit. Which pixels of the feature made it say so? If we knew, a weak device could leave the others
 # at home. Here we draw such maps, hold them against the truth (we know where each digit is), look at what they do to
 # training, and let the device itself decide which window of its code to send.
+#
+# - **Needs:** [03](03_semantic_finetuning.ipynb)
+# - **Takes:** 60 minutes
+# - **At its end you can say** how to ask a network why, how to test its answer, and what need not be sent.
 
 # %% tags=["parameters"]
 seed = 0
@@ -43,11 +47,11 @@ from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks import SplitModel
 from semanticnn_core.viz import maps as viz
 from semanticnn_core.viz import windows
-
-# %%
 from semanticnn_core.viz.style import use_style
 
 use_style()
+
+# %%
 published, data = open_checkpoint(checkpoint, dataset)
 model, codec, guide = published.model, published.codec, published.model.folded().edge_part
 fast = profile == "fast"
@@ -61,40 +65,31 @@ feature = model.device_part(images)
 # %% [markdown]
 # ## Six ways to ask "why?"
 #
-# The network gives every class a number, its *logit*; the largest wins. We ask for the share of each feature pixel in
-# the logit of the true class. There is no single right way to ask:
+# The network gives every class a number, its [logit](README.md#words); the largest wins. An
+# [attribution map](README.md#words) says which share each feature pixel has in the logit of the true class. There is no
+# single right way to ask:
 #
-# * **saliency**: how strongly would the logit react to a small change here? (size of the gradient, no sign)
-# * **input × gradient**: that reaction, times what is there;
-# * **integrated gradients**: the same, but averaged over the whole way from an empty feature to this one:
+# * **saliency**: how strongly would the logit react to a small change here? (no sign)
+# * **input × gradient**: that reaction, with its sign, times what is there;
+# * **integrated gradients**: the same, averaged over the way from an empty feature to this one:
 #   $\phi_i = s_i \int_0^1 \partial_i f(t\,s)\,dt$;
 # * **GradientSHAP**: many random points of noisy ways like it;
-# * **DeepLIFT**: differences instead of derivatives, passed back through each layer;
+# * **DeepLIFT**: differences instead of derivatives, layer by layer;
 # * **occlusion**: wipe out a small patch and see how far the logit falls.
 #
-# A feature pixel has many channels; the maps add them up. Red speaks for the true class, blue against it; saliency has
-# no sign, so there red is merely strong. Every map has its own scale (full colour is the 99th percentile of its sizes):
-# compare places, not strengths. Outlined: where the digit really is (if the data set knows it). No method is told.
+# Red speaks for the true class, blue against it. Every map has its own scale: compare places, not strengths. Outlined:
+# where the digit really is, which no method is told.
 
 # %%
 maps = {name: attribute(guide, feature, labels, name, steps=steps, seed=seed).scores for name in METHODS}
 viz.draw_maps(images[:3], maps, masks)
 
 # %% [markdown]
-# The same, without the image behind: one square is one pixel of the feature, several pixels of the image.
-
-# %%
-some = {name: maps[name] for name in ("integrated_gradients", "saliency", "occlusion")}
-viz.draw_maps(images[:2], some, masks, over_images=False)
-
-# %% [markdown]
-# Saliency says where the network *could* be moved, the others what *this* feature contributed. Which maps are thin,
-# which paint whole neighbourhoods, and why? Do pixels beside a stroke matter as much as those on it? And why should a
-# network care about the gap in a 6, or the empty side of a 3?
+# Which maps are thin, which paint whole neighbourhoods? And why should a network care about the gap in a 6, or the
+# empty side of a 3?
 #
-# Three of the methods make a promise, **completeness**: all scores together are the logit's rise from the empty feature
-# to this one. (GradientSHAP keeps it only on average over its random points.) The gap to that rise is a free test of
-# every map.
+# Three of the methods promise **completeness**: all scores together are the logit's rise from the empty feature to this
+# one. The gap to that rise is a free test of every map.
 #
 # **Exercise 1.** Integrated gradients replace the integral by a sum. How many points does it take? And why does
 # DeepLIFT need no such choice?
@@ -105,42 +100,34 @@ gaps["DeepLIFT"] = attribute(guide, feature, labels, "deep_lift").gap
 pd.Series({name: 100 * float(gap.median()) for name, gap in gaps.items()}, name="median gap, %").round(2).to_frame()
 
 # %% [markdown]
-# DeepLIFT passes on finite differences, which add up exactly at every layer. So a gap there is not a matter of effort
-# but a sign that some layer was misread.
+# DeepLIFT passes on finite differences, which add up exactly at every layer.
 #
 # ## Are the maps true?
 #
-# Maps always look convincing; people see faces in clouds. But here the answer is known, so we can count. On images that
-# are classified correctly:
+# Maps always look convincing. But here the answer is known, so we can count, on images that are classified correctly:
 #
 # * **pointing game**: is the pixel with the largest score inside the digit's box?
-# * **share inside**: how much of the positive scores lies on the digit itself? Divided by the digit's share of the
-#   area, a map that knows nothing gets 1.
+# * **share inside**: how much of the positive scores lies on the digit? Divided by the digit's share of the area, a map
+#   that knows nothing gets 1.
+# * **unexplained falls**: set rectangles of the feature to zero; a map's scores inside foretell how far the logit
+#   falls. What remains unexplained is 0 for a perfect map.
 #
-# The last row, and the dashed line, is a map of pure noise. Bars: mean ± standard error over n images.
+# The last row, and the dashed line, is a map of pure noise. Bars: standard error over the images.
 
 # %%
 checked = data.test.take(16 if fast else 200)
 metrics = ("pointing", "ratio", "infidelity", "gap")
 table = truth.measure_explanations(model, checked, metrics=metrics, steps=steps, seed=seed)
-summary = truth.summarize_explanations(table)
-viz.draw_truth(summary)
-
-# %%
-summary.pivot_table(index="method", columns="metric", values=["mean", "standard_error"], sort=False).round(3)
+viz.draw_truth(truth.summarize_explanations(table))
 
 # %% [markdown]
-# "Unexplained falls" needs no truth about the image, only the network: rectangles of the feature are set to zero, and
-# the map foretells how far the logit falls, by the sum of its scores inside. What remains unexplained, as a share of
-# the squared falls, is captum's *infidelity* in a form that lies between 0 (perfect) and 1 (a map of zeros). Compare
-# with the dashed line, though, and not with 1: that a large rectangle hurts more than a small one can be foretold
-# without knowing anything, and noise does so. A method that is not below that line explains nothing beyond the area.
-# Which ones are, by more than their bars? And why can none of them be perfect, if a network is no sum over pixels?
+# Which methods are better than noise by more than their bars? (That a large rectangle hurts more than a small one,
+# noise knows too.)
 #
 # ## Take it away, bring it back
 #
-# A second test with no truth in it: **delete** pixels of the feature in the order of the map, best first, and the true
-# class should collapse at once; **insert** them into an empty feature, and it should rise early.
+# A test with no truth in it: **delete** pixels of the feature in the order of the map, best first, and the true class
+# should collapse at once; **insert** them into an empty feature, and it should rise early.
 
 # %%
 items = data.test.first(10 if fast else 100)
@@ -151,10 +138,8 @@ ranked["random"] = torch.rand(ranked[method if method in ranked else swift[0]].s
 viz.draw_masking(truth.masking_table(guide, sent, items["label"], ranked, steps=10))
 
 # %% [markdown]
-# A feature with holes is unlike anything the network has seen, and random holes bring it down too. How much faster do
-# chosen ones? And on the way back, pixels that spoke *against* the class return as well: does a curve climb straight?
-# Does a method run below the random map somewhere, and would you have guessed it from its pictures? Read these curves
-# as a ranking, not as a measurement.
+# A feature with holes is unlike anything the network has seen, so random holes bring it down too. How much faster do
+# chosen ones?
 #
 # **Exercise 2.** Others explain whole *channels* and leave out those of little worth. Delete half of the pixels, and
 # half of the channels: once the better half, once the worse. Which is the better unit to leave out?
@@ -167,15 +152,14 @@ for level in ("pixel", "channel"):
     left[level] = float(worst.mean())
     print(f"true class without the better half of the {level}s: {best.mean():.0%}; the worse half: {worst.mean():.0%}")
 better, by = max(left, key=left.get), abs(left["pixel"] - left["channel"])
-print(f"By this measure {better}s are the better unit to leave out, by {100 * by:.0f} points. It does not count that a")
-print("channel can be pruned once, for all images, while a window of pixels follows the object from image to image.")
+print(f"Better to leave out, by {100 * by:.0f} points: {better}s. But a channel can be pruned once, for all images,")
+print("while a window of pixels follows the object from image to image.")
 
 # %% [markdown]
 # ## Does the map come from the network at all?
 #
-# An edge detector finds strokes too, and it knows no digits. So we ask a *guide* that knows nothing, a network of the
-# same build with random weights, and judge its maps in the same way. (Any network that reads this feature can guide.
-# The paper uses the edge network itself, and so do we.)
+# An edge detector finds strokes too, and it knows no digits. So we let a network of the same build with random weights
+# *guide* the map, and judge that in the same way. Guess the distance.
 
 # %%
 torch.manual_seed(seed)
@@ -187,17 +171,16 @@ by_guide = truth.measure_explanations(model, checked, (), methods=(method,), gui
 viz.draw_truth(truth.summarize_explanations(by_guide), by="guide")
 
 # %% [markdown]
-# Whatever the untrained guide finds is owed to the feature (strokes are where the feature is busy), not to knowledge.
-# Only the distance between the two rows is, as far as it exceeds their bars.
+# What the untrained guide finds is owed to the feature (it is busy where strokes are), not to knowledge. Only the
+# distance between the two rows is.
 #
 # ## What the encoder learned
 #
-# Now the link. The device sends a few hundred bytes, the channel flips bits in them, and the decoder makes a feature of
-# what arrives. Nobody asked that to be *equal* to the one on the device; it was trained for the edge's answer.
+# Now the link. The decoder makes a feature of damaged bytes, trained for the edge's answer. Will its map be more to the
+# point than the clean one's, or less?
 
 # %%
 system = SemanticNN(model, codec, name="received")
-# %%
 both = truth.measure_explanations(
     model, checked, [system], ber, methods=(method, "deep_lift"), metrics=("pointing", "inside", "ratio", "gap"),
     steps=steps, seed=seed,
@@ -205,10 +188,8 @@ both = truth.measure_explanations(
 viz.draw_truth(truth.summarize_explanations(truth.common_images(both)))
 
 # %% [markdown]
-# These were real bytes through a channel with errors, and the same images for both: those that are answered right from
-# either feature. Is the received feature more to the point than the clean one, beyond the bars, or less? More would say
-# that it did not only survive: with few bytes to spend, the codec spends them on what is asked for and lets the
-# background go.
+# More means that the feature did not only survive: with few bytes to spend, the codec spends them on what is asked for
+# and lets the background go.
 #
 # ## Training for it: equation 3
 #
@@ -219,67 +200,45 @@ viz.draw_truth(truth.summarize_explanations(truth.common_images(both)))
 # $\phi_i$ is the score of pixel $i$ of $M$ for the true class, at the received feature. The first term wants the pixels
 # that speak for the class to speak loudly; the second wants many of them. $r$ is a constant. Two obstacles:
 #
-# * *Counting has no slope.* We count smoothly: each pixel counts as $\mathrm{sigmoid}(\phi_i / w)$, with a width $w$
-#   that is small beside the usual $|\phi|$.
-# * *A map is itself a derivative*, and dozens of points a step are too dear. We take **one** point, halfway:
-#   $\phi_i = s_i\,\partial_i f(s/2)$, and treat the derivative as a constant. The second half of that is hardly a lie:
-#   this network consists of pieces that are linear, and on each piece the derivative *is* constant.
+# * *Counting has no slope.* We count smoothly: each pixel counts as $\mathrm{sigmoid}(\phi_i / \tau)$, with a small
+#   width $\tau$.
+# * *A map is itself a derivative*, and dozens of points a step are too dear. We take **one** point, halfway,
+#   $\phi_i = s_i\,\partial_i f(s/2)$, and treat the derivative as a constant.
 #
-# The first half is bold. Here are the maps of the training loss beside careful ones, at the received feature:
+# One point is bold. Here it is beside a careful map, at the received feature:
 
 # %%
 known = checked.first(None)
 seen, classes = model.device_part(known["image"]), known["label"]
 received = codec.decompress(Arrival(codec.compress(seen), ber=0.0), model.feature_shape)
 careful, quick = attribute(guide, received, classes, steps=32).scores, midpoint_attribution(guide, received, classes)
-clean_maps = attribute(guide, seen[:2], classes[:2], steps=32).scores
-received_maps = {
-    "clean feature,\n32 points": clean_maps,
-    "received,\n32 points": careful,
-    "received,\none point": quick,
-}
-viz.draw_maps(known["image"][:2], received_maps, known.get("mask"))
-
-# %%
 blocks = [torch.nn.functional.avg_pool2d(each.clamp_min(0), 4) for each in (careful, quick)]
 for name, pair in {"pixel by pixel": (careful, quick), "4 × 4 blocks of positive scores": blocks}.items():
     own, other = truth.map_likeness(*pair)
     print(f"one point and 32 correlate, {name}: {own:.2f} (with another image's map: {other:.2f})")
 
 # %% [markdown]
-# In brackets is what a map gets that knew nothing of this image: only what is above it counts. And look at the
-# pictures: even on the digit, the signs need not agree. A price to know before believing in the loss, which
-# costs one more pass forward and back. Is it worth it? That needs whole trainings with and without the term, several
-# seeds each, from the same start. Where they have been made, they lie under `data/results`. First the maps: at the
-# clean feature, and at those received by codecs trained with different weights $\gamma$ of the term (bars: standard
-# error over the trainings).
+# Only what is above the brackets counts. Is the loss worth it? Below, accuracy in whole trainings with weight $\gamma$
+# of the term, as differences to training without it, seed by seed:
 
 # %%
-explained, accuracies = (tables.load_table(dataset, kind) for kind in ("explanations", "xai"))
-if explained is None or accuracies is None:
-    print(f"Not all trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-*.csv).")
-viz.draw_truth(explained) if explained is not None else None
-
-# %% [markdown]
-# Then the accuracy, as differences to training without the term, seed by seed:
-
-# %%
+accuracies = tables.load_table(dataset, "xai")
+if accuracies is None:
+    print(f"No trainings with and without L_XAI are published for {dataset} yet (data/results/{dataset}-xai.csv).")
 tables.gamma_table(accuracies) if accuracies is not None else None
 
 # %% [markdown]
-# Think about the second term once more. It is smallest when *every* pixel speaks for the class, background included.
-# Does that pull together with "put what matters into few pixels", or against it?
+# No gain that three seeds could show.
 #
 # ## Sending less: which window?
 #
 # The decoder can do with a part of the code: it mirrors the rest. Algorithm 1 of the paper keeps the **central**
-# window, $\lfloor\sqrt{\alpha}\,H\rfloor$ rows by $\lfloor\sqrt{\alpha}\,W\rfloor$ columns for a ratio
-# $\alpha$. Fine for photographs with their subject in the middle. Where objects lie anywhere, it is only a guess.
+# [window](README.md#words): at a slice ratio $\rho$, $\lfloor 8\sqrt{\rho} \rfloor$ of 8 rows and as many columns.
+# Where objects lie anywhere, that is only a guess.
 #
 # So we let the device choose. It holds a **table of small integers**, one for each channel and symbol, fitted once to
-# attribution maps: what is a 1 in channel 3 worth? Importance of a pixel = the sum of its table entries: one look-up
-# and one addition a symbol. With running sums over rows and columns, every candidate window costs four more look-ups.
-# For comparison, **energy** chooses the window with the strongest symbols, without any explanation.
+# attribution maps. **Importance** of a pixel is the sum of its entries: one look-up and one addition a symbol. For
+# comparison, **energy** chooses the window with the strongest symbols.
 
 # %%
 windows.draw_slicing(keep(model, codec, images[:2], slice_ratio), data.classes, masks)
@@ -293,16 +252,10 @@ wanted = attribute(guide, feature, labels, steps=steps).scores
 windows.draw_device_map(images[:3], wanted[:3], device_map(codec, feature[:3]), masks)
 
 # %% [markdown]
-# The receiver has to know where the window lies, or everything lands in the wrong place. That number travels through
-# the same bad channel. Up to 32 places fit into five bits; a **Reed–Muller code** spreads these over 16, such that any
-# two code words differ in at least eight places and three flips can always be undone. It costs two bytes:
-
-# %%
-for window in ("center", "importance"):
-    size = codec.payload_bytes(model.feature_shape, Slice(slice_ratio, window))
-    print(f"{window:10} {size} bytes at ratio {slice_ratio:g}")
-
-# %% [markdown]
+# The receiver has to know where the window lies, and that number travels through the same bad channel. Up to 32 places
+# fit into five bits; a **Reed–Muller code** spreads these over 16, such that three flips can always be undone. It costs
+# two bytes.
+#
 # **Exercise 3.** How often does the place arrive wrong, with and without that code? Try error rates of 1, 5 and 10 %.
 
 # %% tags=["solution"]
@@ -317,8 +270,8 @@ for rate in (0.01, 0.05, 0.1):
     print(f"at {rate:.0%}: coded {wrong:.2%}, five bare bits {five:.0%}, a bare number of two bytes {sixteen:.0%}")
 
 # %% [markdown]
-# Now the curve that counts: accuracy after the channel against the share of the code that is really sent. Many images
-# are easy for all windows, so each is also compared with itself (right).
+# Now the curve that counts: accuracy after the channel against the share of the code that is really sent. On the right
+# each image is compared with itself. At which share will knowing where to look pay most?
 
 # %%
 ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
@@ -328,11 +281,8 @@ windows.draw_windows(compared, model.score(judged))
 
 # %% [markdown]
 # At 1 all three send everything. Below it, a gain of more than twice its bar is what knowing where to look is worth.
-# Where the centre wins, remember who mirrors the rest: a decoder learns to do so only for windows it met in
-# training, and may be at home in the middle alone.
 #
-# **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does it keep? Compare the three
-# windows over the images checked above.
+# **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does it keep?
 
 # %% tags=["solution"]
 for window in WINDOWS if "mask" in known else ():
@@ -345,7 +295,7 @@ for window in WINDOWS if "mask" in known else ():
 # ## Move it yourself
 #
 # Choose an image, a method and a window; slide the ratio down until the answer changes. Which pixels did it need?
-# (A page without widgets shows a still instead, at half of the slice ratio above.)
+# (A page without widgets shows a still, at half of the slice ratio above.)
 
 # %%
 if interactive:
@@ -360,5 +310,25 @@ else:
 shown
 
 # %% [markdown]
-# A map is a statement about the network, not about the world. Here the two could be compared, because somebody drew the
-# digits. What would you check on data where nobody did?
+# ## What to take along
+#
+# - There is no single "why": methods differ, and a good-looking map proves nothing.
+# - Test a map: completeness, the truth where it is known, deletion, a network that knows nothing.
+# - A table of integers on the device says where the code matters, without running the network.
+# - Where objects lie anywhere and little is sent, a chosen window is worth more than the two bytes that name it.
+#
+# ## Three questions
+#
+# 1. An untrained network's map lies on the digit too. What does that say?
+# 2. The second term of equation 3 wants many pixels to speak for the class. Does that help to send fewer of them?
+# 3. Here somebody drew the digits, so the truth is known. What would you check on data where nobody did?
+#
+# <details><summary>Answers</summary>
+#
+# 1. That strokes are where the feature is busy. Only what a trained guide finds beyond is knowledge.
+# 2. It pulls against it: the term is smallest when every pixel speaks, background included.
+# 3. Completeness, deletion and insertion against a random map, and a guide with random weights: none needs a mask.
+#
+# </details>
+#
+# Next: [05](05_stm32_export.ipynb), where the device becomes a real one.

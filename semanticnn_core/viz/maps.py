@@ -37,19 +37,17 @@ METRIC_NAMES = {
 """What the axis of a metric says, and what the metric is multiplied by."""
 
 
-def draw_maps(
-    images: Tensor, maps: Mapping[str, Tensor], masks: Tensor | None = None, over_images: bool = True
-) -> Figure:
+def draw_maps(images: Tensor, maps: Mapping[str, Tensor], masks: Tensor | None = None) -> Figure:
     """Draw pixel maps (B, h, w), a row an image and a column a map; red speaks for the class, blue against it.
 
-    over_images: the image, grey, shines through; otherwise the bare feature pixels. masks: outlined in black.
+    The image, grey, shines through. masks: outlined in black.
     """
     figure, axes = panes(len(images), len(maps) + 1, (1.3 * len(maps) + 2.2, 1.42 * len(images) + 0.6))
     prepare(axes, ["image", *map(_method_name, maps)], masks)
     for number, (row, image) in enumerate(zip(axes, shown_pixels(images), strict=True)):
         row[0].imshow(image, extent=SQUARE)
         for axis, scores in zip(row[1:], maps.values(), strict=True):
-            shown = draw_map(axis, scores[number], image if over_images else None)
+            shown = draw_map(axis, scores[number], image)
     bar = figure.colorbar(shown, ax=axes[:, -1].tolist(), ticks=[-1, 0, 1], fraction=0.6, shrink=0.8)
     bar.ax.set_yticklabels(["against", "0", "for the\nclass"])
     return figure
@@ -113,16 +111,14 @@ def _method_name(method: str) -> str:
     return METHOD_NAMES.get(method) or plain(method)
 
 
-def draw_map(axis: Axes, scores: Tensor, image: np.ndarray | None):
-    """Draw one map (h, w), its 99th percentile as full colour, opaque where it is strong if there is an image."""
+def draw_map(axis: Axes, scores: Tensor, image: np.ndarray):
+    """Draw one map (h, w) over its image, its 99th percentile as full colour, opaque where it is strong."""
     top = float(scores.abs().flatten().quantile(0.99)) or 1.0
     values = (scores / top).clamp(-1, 1).numpy()
-    options = {"cmap": DIVERGING, "vmin": -1, "vmax": 1, "extent": SQUARE}
-    if image is None:
-        return axis.imshow(values, **options)
     coarse = F.adaptive_avg_pool2d(torch.from_numpy(image).float().mean(2)[None], scores.shape)[0]
     axis.imshow(coarse.numpy(), cmap="gray", vmin=-120, vmax=300, extent=SQUARE)
-    return axis.imshow(values, alpha=np.abs(values) ** 0.5 * 0.9, **options)
+    alpha = np.abs(values) ** 0.5 * 0.9
+    return axis.imshow(values, cmap=DIVERGING, vmin=-1, vmax=1, alpha=alpha, extent=SQUARE)
 
 
 def shown_pixels(images: Tensor) -> np.ndarray:
