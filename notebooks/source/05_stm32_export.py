@@ -17,6 +17,10 @@
 # and gets its image from a camera row by row. Can it do its part at all, in how much memory and time, and do its
 # bytes mean the same at the edge? Here the trained encoder becomes integers, then C, then a program on an emulated
 # Cortex-M7, and every step is compared with the one before.
+#
+# - **Needs:** [01](01_quantizer_intuition.ipynb)
+# - **Takes:** 50 minutes
+# - **At its end you can say** how a network becomes integers and C that nobody has to trust.
 
 # %% tags=["parameters"]
 seed = 0
@@ -57,11 +61,11 @@ from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.viz import figures
 from semanticnn_core.viz import firmware as viz
-
-# %%
 from semanticnn_core.viz.style import use_style
 
 use_style()
+
+# %%
 published, data = open_checkpoint(checkpoint, dataset)
 model, codec = published.model, published.codec
 fast = profile == "fast"
@@ -70,18 +74,17 @@ images = data.test.first(100 if fast else 1000)["image"]
 # %% [markdown]
 # ## From float to integers
 #
-# A convolution is a sum of products. With whole numbers for weights and inputs the sum is exact, as long as it fits
-# its register, and what it is worth is known: one step of the weight times one step of the input. Only when a result
-# becomes the next layer's input must it be rounded. Three roundings, then, in the whole encoder:
+# A convolution is a sum of products. With whole numbers the sum is exact, as long as it fits its register. Only when a
+# result becomes the next layer's input must it be rounded. Three roundings, then, in the whole encoder:
 #
 # 1. **weights**, once, before anything runs: 16 bits in the first layer (batch norm and the pixels' scale folded in),
 #    8 bits in the encoder, a scale of its own for every channel;
-# 2. the **feature**, 8 bits from 0 to the activation's top;
-# 3. the **latent**, the convolution's output, 16 bits.
+# 2. the [feature](README.md#words), 8 bits from 0 to the activation's top;
+# 3. the output $z$ of the encoder's convolution, 16 bits.
 #
 # To bring a sum into the next layer's steps it is multiplied by a whole number $m$ and shifted: $(\text{sum}\cdot m +
-# 2^{S-1}) \gg S$, rounded once. A few hundred training images say how large feature and latent get; then the largest
-# sum that *any* image could cause is computed, and an encoder that could overflow is refused.
+# 2^{S-1}) \gg S$, rounded once. A few hundred training images say how large the numbers get; then the largest sum that
+# *any* image could cause is computed, and an encoder that could overflow is refused.
 
 # %%
 encoder = quantize_encoder(model, codec, data.train.first(256)["image"])
@@ -93,16 +96,15 @@ pd.DataFrame(
 ).T  # fmt: skip
 
 # %% [markdown]
-# What do these roundings do? On the left the image, then how far the integers are from the float network at each
-# place, in steps of their own. The last column counts the symbols that come out differently.
+# What do these roundings do? On the left the image, then how far the integers are from the float network at each place,
+# in steps of their own. The last column counts the symbols that come out differently. Where will those be?
 
 # %%
 viz.draw_rounding(rounding(model, codec, encoder, images[:3]))
 
 # %% [markdown]
-# The feature is off by a quarter of a step on average wherever it is not zero: that is what rounding means. Where do
-# symbols change? Not where the errors are largest, but where a latent was close to a threshold anyway: two centres
-# were about equally right.
+# The feature is off by a quarter of a step on average wherever it is not zero: that is what rounding means. Symbols
+# change not where the errors are largest, but where a latent was close to a threshold anyway:
 
 # %%
 viz.draw_margins(rounding(model, codec, encoder, images))
@@ -116,14 +118,15 @@ print(f"{int((apart == 1).sum()):,} differ by one step, {int((apart > 1).sum())}
 # %% [markdown]
 # ## No root, no division
 #
-# GDN divides by a square root, which a small core has to do in software. But nobody needs the quotient: it is only
-# compared with the thresholds between the centres. Compare squares, with their signs, instead:
+# [GDN](README.md#words) divides by a square root, which a small core has to do in software. But nobody needs the
+# quotient: it is only compared with a threshold $T$ between two centres. Compare squares, with their signs, instead:
 #
-# $$\frac{x}{\sqrt{\beta + \sum_j \gamma_j x_j^2}} > t \quad\Longleftrightarrow\quad
-# x\,|x| > t\,|t| \cdot \Big(\beta + \sum_j \gamma_j x_j^2\Big)$$
+# $$\frac{z}{\sqrt{a + \sum_j g_j z_j^2}} > T \quad\Longleftrightarrow\quad
+# z\,|z| > T\,|T| \cdot \Big(a + \sum_j g_j z_j^2\Big)$$
 #
 # PReLU only stretches the negative side, so it moves the negative thresholds once and for all. This is why training
-# kept the centres sorted and the slopes positive. The C is as short as the formula:
+# kept the centres sorted and the slopes positive. The C is as short as the formula ($a$ is `snn_beta` in it, $g$
+# `snn_gamma`):
 
 # %%
 viz.c_function("send_pixel")
@@ -131,6 +134,13 @@ viz.c_function("send_pixel")
 # %% [markdown]
 # **Exercise 1.** Why is the loop over the thresholds a bisection and not a count, and how often does it run for 64
 # centres? What would go wrong with a negative slope?
+#
+# <details><summary>Solution</summary>
+#
+# The thresholds ascend, so each comparison halves what is left: six for 64 centres in place of 63. With a negative
+# slope one symbol would belong to two ranges of $z$, and thresholds in ascending order could not tell them apart.
+#
+# </details>
 #
 # ## Row by row
 #
@@ -146,23 +156,21 @@ most = image_bytes + encoder.stem.weight.shape[0] * (model.image_size // 2) ** 2
 viz.draw_memory(memory["ram"], {"layer by layer, 32-bit floats": 4 * most, "…, 8 bits": most})
 
 # %% [markdown]
-# The image itself is never in memory; a few of its rows are, in a structure that the caller owns: two cameras are two
-# of them. This function is all that a camera driver calls:
+# The image itself is never in memory; a few of its rows are. This function is all that a camera driver calls:
 
 # %%
 viz.c_function("snn_push_row")
 
 # %% [markdown]
 # Its first line is about mistakes. A driver may push a row too many, finish too early, or forget to reset: it gets 0
-# bytes, never a negative number that would move its pointer back, and `snn_check` says what went wrong first. Until
-# the next `snn_reset` nothing is written. **Why must an error code not share its number with a count?**
+# bytes, never a negative number that would move its pointer back, and `snn_check` says what went wrong first.
 #
 # ## Run it
 #
-# The project folder that a firmware engineer gets has the C, tables with this codec's numbers, build files for
-# STM32CubeIDE, CMake and PlatformIO, test vectors, and ONNX models for ST's own tools. `semanticnn export` writes the
-# same from the command line. A compiler that came with pip makes a program of it, and an emulator, in this very
-# process, runs that program as a Cortex-M7 would: with the H750's memory map, where a step outside is an error.
+# The project folder has the C, tables with this codec's numbers, build files for STM32CubeIDE, CMake and PlatformIO,
+# test vectors, and ONNX models for ST's own tools; `semanticnn export` writes the same. A compiler that came with pip
+# makes a program of it, and an emulator, in this very process, runs that as a Cortex-M7 would: with the H750's memory
+# map, where a step outside is an error. How many of the bytes will differ from PyTorch's?
 
 # %%
 project = in_checkout(out_dir) / "firmware"
@@ -179,9 +187,7 @@ print(f"{result['stack_bytes']:,} bytes, flash {result['flash_bytes']:,}, {resul
 
 # %% [markdown]
 # Every compiler and emulator that this machine has was asked. Not one bit differs: that is what integers are for.
-# Floating point gives other last digits with another compiler or another order of sums, and a symbol near its
-# threshold then flips. Photographs alone would not prove much: without the clamp at the stem's upper end, twenty of
-# them still give the right bytes; white, colours and noise do not.
+# Photographs alone would not prove it: only white, colours and noise reach the ends of the numbers.
 #
 # ## Does it still mean the same?
 #
@@ -199,8 +205,8 @@ table["difference"] = table["integers"] - table["floats"]
 (100 * table.groupby("ber").agg(["mean", "std"])).round(2)
 
 # %% [markdown]
-# One image more or less is what a change of a percent or two of the symbols comes to. Move the error rate and watch
-# the firmware's own bytes: every move runs the program in the emulator again.
+# One image more or less is what a change of a percent or two of the symbols comes to. **Move the error rate**, and
+# watch the firmware's own bytes: every move runs the program in the emulator again.
 
 # %%
 emulated = replace(integers, encode=emulator.run)
@@ -220,6 +226,7 @@ shown
 #
 # Cameras send lines of 16 bits a pixel: RGB565, or luma with colour differences (YUYV). `snn_camera.c` takes them from
 # two buffers that a DMA fills in turn. What do its colours cost, and what two mistakes that every driver makes once?
+# Guess which is the worst.
 
 # %%
 photos = data.test.first(200)
@@ -232,12 +239,12 @@ for name, frames in {"as it is": pictures, **seen}.items():
 
 # %% [markdown]
 # Coarse colours are nothing to a code that is coarser still. Swapped colours cost some answers, and would pass for a
-# bad link; an image upside down costs most. **How would you notice, on a board without a screen?**
+# bad link; an image upside down costs most.
 #
 # ## Where the instructions go
 #
-# The emulator counts every instruction it executes. Two multiplications at once (`smlad`) is the best this core can
-# do, so half an instruction a multiplication is the floor; loads, the weights' unpacking and the loops come on top.
+# The emulator counts every instruction. Two multiplications at once (`smlad`) is the best this core can do, so half an
+# instruction a multiplication is the floor; loads, unpacking and loops come on top.
 
 # %%
 profiles = {each.name: Emulator(build(project, each)).profile(images[0]) for each in toolchains()}
@@ -268,9 +275,8 @@ taken.to_frame().assign(times=taken / taken["m7"]).round(2)
 # %% [markdown]
 # ## Time and energy: estimates
 #
-# No board was measured. Instructions are counted, the rest is assumed, and the assumptions stand here to be replaced:
-# how many cycles an instruction takes, what chip and radio draw, how fast the link is. What is compared: our way;
-# sending the image as it is; and sending the whole feature after the first layer.
+# No board was measured. Instructions are counted, the rest is assumed, and the assumptions stand here to be replaced.
+# Compared are our way, the plain image, and the whole feature after the first layer.
 
 # %%
 given = Assumptions()
@@ -285,14 +291,12 @@ estimate(ways, given)
 
 # %% [markdown]
 # On such a link it is the bytes that cost: the plain image is in the air for most of a second. Once they are few,
-# computing becomes the larger part of the energy. How fast, or how frugal, must a link be before sending the plain
-# image wins? And what if the microcontroller has to wait for the radio, awake?
+# computing becomes the larger part of the energy.
 #
 # ## The other road: ONNX
 #
 # ST's tools take an ONNX model and generate their own code. The project holds the encoder in that form too, in
-# floating point and with 8-bit convolutions. Same network, same images: how many symbols agree with the float
-# encoder?
+# floating point and with 8-bit convolutions. How many symbols agree with the float encoder?
 
 # %%
 some, agreement = images[:50], {}
@@ -303,9 +307,38 @@ agreement["our integers"] = float((symbols[:50] == exact[:50]).double().mean())
 pd.Series(agreement, name="symbols as in PyTorch, %").mul(100).round(2).to_frame()
 
 # %% [markdown]
-# Eight bits everywhere round the latent itself, whose steps then matter; ours keeps 16 bits where they cost nothing.
-# And ONNX says nothing about the order of rows: a tool that runs layer by layer needs the memory of the grey bars
-# above.
+# Eight bits everywhere round $z$ coarsely; ours keeps 16 bits where they cost nothing. And a tool that runs layer by
+# layer needs the memory of the grey bars above.
 #
-# **Exercise 4.** Export at your own codec's size: `semanticnn export --checkpoint … --out firmware --check`. Which
-# table dominates the flash, and what would you change in the codec to halve it?
+# **Exercise 4.** Export your own codec: `semanticnn export --checkpoint … --out firmware --check`. Which table
+# dominates the flash, and what would you change in the codec to halve it?
+#
+# <details><summary>Solution</summary>
+#
+# The weights of the encoder's convolution: code channels × feature channels × 4 × 4 bytes. Half as many code channels
+# halve them; with 64 centres in place of 8 the payload stays as large. Look at the accuracy then.
+#
+# </details>
+#
+# ## What to take along
+#
+# - Integers give the same bytes with every compiler, so a test can ask for equality and nobody has to trust.
+# - A comparison needs neither root nor division: squares and thresholds do.
+# - Rows go in and bytes come out; the image is never held.
+# - A per cent or two of other symbols does not change the meaning.
+#
+# ## Three questions
+#
+# 1. Why must an error code not share its number with a count of bytes?
+# 2. Red and blue are swapped in your driver. How would you notice, on a board without a screen?
+# 3. How fast must a link be before sending the plain image is sooner there than our payload?
+#
+# <details><summary>Answers</summary>
+#
+# 1. A driver adds the count to its pointer. An error must not move it, and 0 does not.
+# 2. Send a picture that you know, such as the test vectors, and compare the bytes with the expected ones.
+# 3. When sending the saved 11,904 bytes takes less than encoding, about 5 ms: some 20 Mbit/s.
+#
+# </details>
+#
+# Next: [06](06_benchmark.ipynb), where many ways to spend the same bytes compete.

@@ -25,12 +25,12 @@ BOARD = {"fast memory (DTCM)": 128 * 1024, "all RAM": 1024 * 1024}
 
 
 def draw_rounding(found: Rounding) -> Figure:
-    """Draw what rounding does to images: errors of feature and latent, symbols that differ."""
+    """Draw what rounding does to images: errors of the two layers, symbols that differ."""
     figure, axes = panes(len(found.images), 4, (9.5, 2.1 * len(found.images) + 0.4))
     titles = (
         "image",
         "feature: mean |error|\nin steps of 8 bits",
-        "latent: mean |error|\nin steps of 16 bits",
+        "convolution's z: mean |error|\nin steps of 16 bits",
         f"symbols that differ,\nof {found.differ.shape[1]} a pixel",
     )
     differ = found.differ.sum(1)

@@ -162,9 +162,9 @@ STAGE void add_feature_row(struct snn_state *s, int32_t *sums, int ky)
 
 /* Turn one latent pixel's sums into symbols and append them: GDN, PReLU, the nearest centre.
  *
- * With x the convolution's output, the symbol is the number of thresholds t that are below
- * PReLU(x / √(β + Σ γ·x²)). Both sides squared with their signs: x·|x| > t·|t| · (β + Σ γ·x²).
- * No root, no division, and PReLU is in the t. */
+ * With z the convolution's output, a and g in snn_beta and snn_gamma, the symbol is the number of
+ * thresholds T that are below PReLU(z / √(a + Σ g·z²)). Both sides squared with their signs:
+ * z·|z| > T·|T| · (a + Σ g·z²). No root, no division, and PReLU is in the T. */
 STAGE void send_pixel(struct snn_state *s, const int32_t *sums, int y, int x)
 {
     int32_t latent[SNN_CODE_CHANNELS];
