@@ -210,7 +210,7 @@ def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
     rows = [{"epoch": 1, "x": 2.0}]
     curves = pd.DataFrame([(name, ber, 0.5) for name in NAMES for ber in (0.01, 0.1)], columns=["system", "ber", "t"])
     quantizer = staircases.coded_quantizer(latents, torch.linspace(-1, 1, 4), 2.0)
-    run = staircases.CenterRun(quantizer, torch.arange(2), torch.rand(2, 4), torch.rand(2), torch.rand(2))
+    run = staircases.CenterRun(quantizer, torch.arange(2), torch.rand(2, 4), torch.rand(2))
     wrong = pd.DataFrame([(name, 0.1, 0.5) for name in NAMES], columns=["code", "ber", "wrong"])
     for figure in (
         figures.draw_history(dict.fromkeys(NAMES, rows), {"x": "a term"}),
