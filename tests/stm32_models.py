@@ -16,6 +16,26 @@ from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 
 RESNET = {"channels": 16, "kernel": 7, "pool": True, "six": False}
 """A stem built as ResNet's is."""
+K1, K3, K4, K5 = ({"kernel": kernel, "stride": stride} for kernel, stride in ((1, 1), (3, 2), (4, 4), (5, 4)))
+CASES = {
+    "mobilenet": ({"channels": 32}, K4 | {"code_channels": 16}, 1, "center"),
+    "resnet": (RESNET, K3 | {"code_channels": 8}, 1, "center"),
+    "resnet, sliced": (RESNET | {"size": 64}, K5 | {"code_channels": 6}, 0.5, "center"),
+    "resnet, adaptive": (RESNET | {"size": 64, "six": True}, K5 | {"centers": 64}, 0.5, "importance"),
+    "odd code": ({"size": 36, "kernel": 5}, K3 | {"code_channels": 5, "centers": 4}, 0.5, "center"),
+    "odd code, adaptive": ({"size": 36, "six": False}, K3 | {"code_channels": 5, "centers": 2}, 0.2, "importance"),
+    "wide": ({"size": 48, "channels": 12}, {"kernel": 9, "stride": 2, "code_channels": 7}, 0.2, "center"),
+    "every pixel": ({"kernel": 2, "bias": True}, K1 | {"code_channels": 1, "centers": 2}, 0.5, "importance"),
+    "one place": ({"kernel": 7, "pool": True}, {"kernel": 16, "stride": 8, "code_channels": 2}, 0.01, "center"),
+    "pooled, overlapping": ({"size": 40, "pool": True, "channels": 4}, {"kernel": 4, "stride": 1}, 0.5, "center"),
+    "even stem": ({"size": 56, "kernel": 6}, {"kernel": 7, "stride": 4, "code_channels": 13}, 0.7, "importance"),
+}
+CASES |= {
+    "parity": ({"channels": 32}, K4 | {"code_channels": 14, "centers": 4, "parity": 5 / 12}, 1, "center"),
+    "parity, odd bytes": ({"size": 36}, K3 | {"code_channels": 5, "centers": 4, "parity": 0.3}, 0.5, "center"),
+    "parity, adaptive": (RESNET | {"size": 64}, K5 | {"centers": 8, "parity": 0.5}, 0.5, "importance"),
+}
+"""Network, codec, slice ratio and window of firmwares of many shapes."""
 FILES = """
 CMakeLists.txt README.md cmake/arm-none-eabi.cmake library.json library.properties onnx/device_float.onnx
 onnx/device_int8.onnx onnx/reference.npz platformio.ini port/memory.c port/startup.c port/stm32h750.ld src/snn.c
@@ -91,6 +111,14 @@ def small_firmware(
     model: SplitModel, codec: SemanticCodec, slice_ratio: float = 1.0, window: Window = "center"
 ) -> Firmware:
     return Firmware(quantized(model, codec), codec, model.feature_shape, Slice(slice_ratio, window))
+
+
+def case(settings: tuple) -> Firmware:
+    """Return the firmware of one of the CASES."""
+    model_settings, codec_settings, slice_ratio, window = settings
+    model = small_model(**model_settings)
+    codec = small_codec(model, importance=window == "importance", **codec_settings)
+    return small_firmware(model, codec, slice_ratio, window)
 
 
 def small_project(firmware: Firmware, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from stm32_models import RESNET, patched, photos, small_codec, small_firmware, small_model, small_project
+from stm32_models import CASES, K3, RESNET, case, patched, photos, small_codec, small_model, small_project
 
 from semanticnn_core.stm32 import build as build_module
 from semanticnn_core.stm32.build import (
@@ -33,34 +33,8 @@ from semanticnn_core.stm32.tables import Firmware
 
 COMPILER = list(host_compilers().values())[-1]
 """The system's with sanitizers where it has them, zig's otherwise."""
-K1, K3, K4, K5 = ({"kernel": kernel, "stride": stride} for kernel, stride in ((1, 1), (3, 2), (4, 4), (5, 4)))
-CASES = {
-    "mobilenet": ({"channels": 32}, K4 | {"code_channels": 16}, 1, "center"),
-    "resnet": (RESNET, K3 | {"code_channels": 8}, 1, "center"),
-    "resnet, sliced": (RESNET | {"size": 64}, K5 | {"code_channels": 6}, 0.5, "center"),
-    "resnet, adaptive": (RESNET | {"size": 64, "six": True}, K5 | {"centers": 64}, 0.5, "importance"),
-    "odd code": ({"size": 36, "kernel": 5}, K3 | {"code_channels": 5, "centers": 4}, 0.5, "center"),
-    "odd code, adaptive": ({"size": 36, "six": False}, K3 | {"code_channels": 5, "centers": 2}, 0.2, "importance"),
-    "wide": ({"size": 48, "channels": 12}, {"kernel": 9, "stride": 2, "code_channels": 7}, 0.2, "center"),
-    "every pixel": ({"kernel": 2, "bias": True}, K1 | {"code_channels": 1, "centers": 2}, 0.5, "importance"),
-    "one place": ({"kernel": 7, "pool": True}, {"kernel": 16, "stride": 8, "code_channels": 2}, 0.01, "center"),
-    "pooled, overlapping": ({"size": 40, "pool": True, "channels": 4}, {"kernel": 4, "stride": 1}, 0.5, "center"),
-    "even stem": ({"size": 56, "kernel": 6}, {"kernel": 7, "stride": 4, "code_channels": 13}, 0.7, "importance"),
-}
-CASES |= {
-    "parity": ({"channels": 32}, K4 | {"code_channels": 14, "centers": 4, "parity": 5 / 12}, 1, "center"),
-    "parity, odd bytes": ({"size": 36}, K3 | {"code_channels": 5, "centers": 4, "parity": 0.3}, 0.5, "center"),
-    "parity, adaptive": (RESNET | {"size": 64}, K5 | {"centers": 8, "parity": 0.5}, 0.5, "importance"),
-}
 ODD = ({"size": 34}, {"kernel": 3, "stride": 1, "code_channels": 3}, 1, "center")
 """17 columns of the first layer, which is computed two columns at a time."""
-
-
-def case(settings: tuple) -> Firmware:
-    model_settings, codec_settings, slice_ratio, window = settings
-    model = small_model(**model_settings)
-    codec = small_codec(model, importance=window == "importance", **codec_settings)
-    return small_firmware(model, codec, slice_ratio, window)
 
 
 @pytest.fixture(scope="module")
@@ -280,82 +254,6 @@ int main(void)
     return 0;
 }
 """
-MISUSE = """
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include "snn.h"
-enum { GUARD = 64, TWO = 2 };
-/* Random calls on two states in turn, beside a model of what they must answer. What lies around states and payloads is
- * watched; the states begin as memory that nobody cleared. */
-struct image {
-    enum snn_status status;
-    int rows, sent;
-    uint8_t low[GUARD];
-    struct snn_state state;
-    uint8_t mid[GUARD], payload[SNN_PAYLOAD_BYTES], high[GUARD];
-};
-static struct image images[TWO];
-static uint32_t random_state;
-static uint8_t row[3 * SNN_IMAGE_SIZE];
-static int draw(int below)
-{
-    random_state = random_state * 1664525u + 1013904223u;
-    return (int)((random_state >> 8) % (uint32_t)below);
-}
-static int touched(const uint8_t *guard)
-{
-    for (int i = 0; i < GUARD; i++)
-        if (guard[i] != 0xA5) return 1;
-    return 0;
-}
-int main(int count, char **words)
-{
-    const long calls = count > 1 ? atol(words[1]) : 1000;
-    memset(images, 0xA5, sizeof images);
-    for (int i = 0; i < TWO; i++) images[i].status = SNN_NOT_RESET, images[i].rows = images[i].sent = 0;
-    for (long call = 0; call < calls; call++) {
-        const int what = draw(SNN_IMAGE_SIZE + 4);
-        struct image *const at = &images[draw(TWO)];
-        uint8_t *const out = draw(200) ? at->payload + at->sent : NULL;
-        int wrote = 0, most = 0;
-        if (draw(300) == 0) { /* no state at all */
-            snn_reset(NULL);
-            if (snn_push_row(NULL, row, out) || snn_finish(NULL, out) || snn_check(NULL) != SNN_NULL) return 1;
-        }
-        if (what == 0) {
-            snn_reset(&at->state);
-            at->status = SNN_OK, at->rows = at->sent = 0;
-        } else if (what < 3) {
-            const int far = at->rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : at->rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : SNN_OK;
-            if (at->status == SNN_OK) at->status = far ? (enum snn_status)far : out ? SNN_OK : SNN_NULL;
-            const int good = at->status == SNN_OK;
-            wrote = snn_finish(&at->state, out), most = good ? SNN_PAYLOAD_BYTES - at->sent : 0;
-            if (good && wrote != most) return 2;
-            at->rows += good;
-        } else {
-            for (int i = 0; i < (int)sizeof row; i++) row[i] = (uint8_t)draw(256);
-            const uint8_t *const given = draw(500) ? row : NULL;
-            if (at->status == SNN_OK && at->rows >= SNN_IMAGE_SIZE) at->status = SNN_TOO_MANY;
-            if (at->status == SNN_OK && (!given || (!out && SNN_PUSH_BYTES > 0))) at->status = SNN_NULL;
-            most = at->status == SNN_OK ? SNN_PUSH_BYTES : 0;
-            wrote = snn_push_row(&at->state, given, out);
-            at->rows += at->status == SNN_OK;
-        }
-        if (wrote < 0 || wrote > most) return 3;
-        if (snn_check(&at->state) != at->status) return 4;
-        at->sent += wrote;
-        if (at->sent > SNN_PAYLOAD_BYTES) return 5;
-        for (int i = 0; i < TWO; i++)
-            if (touched(images[i].low) || touched(images[i].mid) || touched(images[i].high)) return 6;
-        if (at->rows > SNN_IMAGE_SIZE && draw(2))
-            snn_reset(&at->state), at->status = SNN_OK, at->rows = at->sent = 0;
-    }
-    printf("%ld calls", calls);
-    return 0;
-}
-"""
 
 
 @pytest.mark.parametrize(
@@ -376,14 +274,3 @@ def test_bytes_leave_as_soon_as_they_are_known_also_after_an_image_that_was_give
     payload, counts = answer[: firmware.payload_bytes], list(answer[firmware.payload_bytes :])
     assert payload == firmware.payload(image).numpy().tobytes()
     assert {y: count for y, count in enumerate(counts) if count} == leaving, "rows leave as soon as known, parity last"
-
-
-@pytest.mark.parametrize("name", ["mobilenet", "odd code, adaptive", "parity, odd bytes"])
-@pytest.mark.slow
-def test_whatever_is_called_writes_nowhere_else_and_says_what_is_wrong(name, tmp_path):
-    """Two states in turn, rows too many and too few, NULL, no reset, finish at any time, against a model."""
-    project = small_project(case(CASES[name]), tmp_path / "project")
-    (project / "test/host_main.c").write_text(MISUSE, encoding="utf-8")
-    for compiler, command in host_compilers().items():
-        program = build_host(project, command, "misuse")
-        assert run_tool([str(program), "20000"]).stdout == b"20000 calls", compiler
