@@ -38,7 +38,8 @@ CASES |= {
 """Network, codec, slice ratio and window of firmwares of many shapes."""
 FILES = """
 CMakeLists.txt README.md cmake/arm-none-eabi.cmake library.json library.properties onnx/device_float.onnx
-onnx/device_int8.onnx onnx/reference.npz platformio.ini port/memory.c port/startup.c port/stm32h750.ld src/snn.c
+onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c port/startup.c port/stm32h750.ld
+src/snn.c
 src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_model.c
 src/snn_model.h src/snn_selftest.c src/snn_selftest.h src/snn_selftest_payload.h
 test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c

@@ -193,6 +193,16 @@ def test_cmake_builds_a_program_that_gives_the_payloads(project, tmp_path):
     assert answer.stdout == (vectors / "payloads.bin").read_bytes()
 
 
+@pytest.mark.skipif(not (shutil.which("cmake") and build.gcc()), reason="CMake or Arm's GCC is not installed")
+@pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+def test_cmake_builds_the_board_s_program_which_measures(project, tmp_path):
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={project / 'cmake/arm-none-eabi.cmake'}"
+    for command in (("cmake", "-S", project, "-B", tmp_path, toolchain), ("cmake", "--build", tmp_path)):
+        assert b"warning" not in build.run_tool(list(map(str, command))).stderr
+    code = build.run_tool(("arm-none-eabi-objdump", "-d", str(tmp_path / "board.elf"))).stdout.decode()
+    assert "e0001000" in code.split("<snn_push_row>:")[1].split("\n\n")[0], "the counter is touched"
+
+
 def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, images, project, tmp_path):
     model, firmware = pair
     out = tmp_path / "mine"

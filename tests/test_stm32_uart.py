@@ -16,10 +16,20 @@ from stm32_models import photos, small_codec, small_firmware, small_model
 from semanticnn_core.stm32 import build
 from semanticnn_core.stm32.project import write_project
 
+COUNTED = """
+#include <stdint.h>
+__attribute__((weak)) uint32_t work;
+#define SNN_WORK_BEGINS() (work += 7)
+#define SNN_WORK_ENDS() (void)0
+static inline void measure_open(void) {}
+static inline uint32_t measure_cycles(void) { const uint32_t was = work; work = 0; return was; }
+"""
+"""A header that measures, for this machine: 7 cycles a call."""
+
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory) -> Path:
-    """A project whose test/uart_main.c is compiled for this machine as build/uart."""
+    """A project whose test/uart_main.c is compiled for this machine as build/uart, and measuring as build/counted."""
     project = tmp_path_factory.mktemp("uart") / "project"
     model = small_model()
     write_project(small_firmware(model, small_codec(model)), project, model, photos(5, model.image_size))
@@ -28,6 +38,9 @@ def board(tmp_path_factory) -> Path:
     command = build.host_compilers()["zig"]
     flags = ("-std=c99", "-O1", *build.WARNINGS, "-DHOST_UART", "-Isrc")
     build.run_tool((*command, *flags, *sources, "-o", str(project / "build/uart")), project)
+    (project / "build/counted.h").write_text(COUNTED, encoding="utf-8")
+    counted = ("-include", "build/counted.h", "-o", str(project / "build/counted"))
+    build.run_tool((*command, *flags, *sources, *counted), project)
     return project
 
 
@@ -109,6 +122,12 @@ def test_a_board_in_the_middle_of_a_row_is_understood(board, monkeypatch):
     line = Line(board / "build/uart")
     line.write(b"noise SN\x05\x00 and half a row")
     assert sent_vectors(board, line, monkeypatch) == 0
+
+
+def test_what_the_board_measured_is_shown(board, monkeypatch, capsys):
+    assert sent_vectors(board, Line(board / "build/counted"), monkeypatch) == 0
+    measured = "0 wrong so far; 231 cycles, at most 14 for a row"  # 32 rows; with the last one's answer snn_finish
+    assert capsys.readouterr().out.count(measured) == 5
 
 
 def test_wrong_vectors_and_a_mute_board_are_told(board, monkeypatch):

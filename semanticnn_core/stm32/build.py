@@ -19,6 +19,8 @@ CORES: tuple[Core, ...] = get_args(Core)
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
 BARE = {"port/startup.c": ("-std=gnu99",), "port/memory.c": ("-fno-builtin",)}
 """What a program without a C library needs beside them."""
+MEASURED = ("-include", "port/measure.h")
+"""What the board's program is compiled with, so that a pin and a counter say what the encoder takes."""
 LINKER = "port/stm32h750.ld"
 MPS2 = {"0x08000000": "0x00000000", "128K": "4M"}
 """What differs between that memory map and the one of Arm's MPS2 boards, which QEMU has."""
@@ -74,12 +76,13 @@ def prefix_of(project: Path) -> str:
 def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "emulator") -> Path:
     """Compile and link the firmware of a project folder with test/MAIN_main.c; return the ELF.
 
-    It has the H750's memory map, for `semihosting` that of the MPS2 boards.
+    It has the H750's memory map, for `semihosting` that of the MPS2 boards; `uart` is the board's own program.
     """
     project = project.resolve()  # the compilers run in it
     folder = project / "build" / f"{toolchain.name}-{core}-{main}"
     folder.mkdir(parents=True, exist_ok=True)
     command = (*toolchain.command, *(flag.format(core) for flag in toolchain.flags))
+    command += MEASURED if main == "uart" else ()
     objects, name = [], prefix_of(project)
     library = dict.fromkeys((f"src/{name}.c", f"src/{name}_model.c"), WARNINGS)
     for source, flags in {**library, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():

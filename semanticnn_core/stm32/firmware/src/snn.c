@@ -20,6 +20,11 @@ void *memset(void *to, int value, size_t count);
 #define STAGE static
 #endif
 
+#if !defined(SNN_WORK_BEGINS) /* a header that measures defines both: compile with -include port/measure.h */
+#define SNN_WORK_BEGINS() (void)0
+#define SNN_WORK_ENDS() (void)0
+#endif
+
 #define READY 0x5EED51A7u /* what memory that was never reset hardly holds */
 
 static int at_least(int value, int low) { return value < low ? low : value; }
@@ -250,6 +255,7 @@ int snn_push_row(struct snn_state *s, const uint8_t *rgb, uint8_t *out)
 {
     if (!s || refused(s, s->rows >= SNN_IMAGE_SIZE ? SNN_TOO_MANY : !rgb || (!out && !SNN_PLACES) ? SNN_NULL : SNN_OK))
         return 0;
+    SNN_WORK_BEGINS();
 #if !SNN_PLACES
     s->sent.at = out;
     s->leaving = 1;
@@ -270,6 +276,7 @@ int snn_push_row(struct snn_state *s, const uint8_t *rgb, uint8_t *out)
         else if (y % 2)
             code_row(s, y / 2);
     }
+    SNN_WORK_ENDS();
 #if SNN_PLACES
     (void)out;
     return 0;
@@ -315,6 +322,7 @@ int snn_finish(struct snn_state *s, uint8_t *out)
 {
     if (!s || refused(s, s->rows < SNN_IMAGE_SIZE ? SNN_TOO_FEW : s->rows > SNN_IMAGE_SIZE ? SNN_TOO_MANY : out ? SNN_OK : SNN_NULL))
         return 0;
+    SNN_WORK_BEGINS();
 #if SNN_PLACES
     flush(s, s->sent);
     const int place = choose_window(s);
@@ -331,5 +339,6 @@ int snn_finish(struct snn_state *s, uint8_t *out)
     s->sent.at = put_parity(s, s->sent.at);
 #endif
     s->rows++; /* the image is over: nothing more to push or to finish until the next reset */
+    SNN_WORK_ENDS();
     return (int)(s->sent.at - out);
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import serial
 
-MARK, TRIES = b"SN", 5
+MARK, TRIES, CYCLES = b"SN", 5, 4
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -20,8 +20,8 @@ def message(number: int, content: bytes) -> bytes:
     return MARK + body + struct.pack("<H", crc_hqx(body, 0xFFFF))
 
 
-def answer(port: serial.Serial, most: int) -> bytes | None:
-    """Read one answer of at most so many payload bytes; None where the row was refused, or the answer is damaged."""
+def answer(port: serial.Serial, most: int) -> tuple[bytes, int] | None:
+    """Read one answer: at most so many payload bytes, and cycles; None where the row was refused, or it is damaged."""
     seen = b""
     while seen != MARK:
         seen = (seen + _exactly(port, 1))[-2:]
@@ -29,18 +29,22 @@ def answer(port: serial.Serial, most: int) -> bytes | None:
     (count,) = struct.unpack("<H", body)
     if count > most:  # the number that refuses is larger than any payload
         return None
-    body += _exactly(port, count)
-    return body[2:] if struct.unpack("<H", _exactly(port, 2))[0] == crc_hqx(body, 0xFFFF) else None
+    body += _exactly(port, count + CYCLES)
+    whole = struct.unpack("<H", _exactly(port, 2))[0] == crc_hqx(body, 0xFFFF)
+    return (body[2:-CYCLES], int.from_bytes(body[-CYCLES:], "little")) if whole else None
 
 
-def payload(port: serial.Serial, rows: list[bytes], length: int) -> bytes:
-    """Return what the board makes of an image, begun anew where a byte was lost; ends the program where it is mute."""
+def payload(port: serial.Serial, rows: list[bytes], length: int) -> tuple[bytes, list[int]]:
+    """Return what the board makes of an image, and the cycles of each row.
+
+    The image is begun anew where a byte was lost; the program ends where the board is mute.
+    """
     for _ in range(TRIES):
         port.write(bytes(len(message(0, rows[0]))))  # ends a row that was begun; the board looks for the next mark
         port.flush()
         time.sleep(0.05)
         port.reset_input_buffer()
-        got = b""
+        got, cycles = b"", []
         for number, row in enumerate(rows):
             port.write(message(number, row))
             try:
@@ -49,9 +53,9 @@ def payload(port: serial.Serial, rows: list[bytes], length: int) -> bytes:
                 part = None
             if part is None:
                 break
-            got += part
+            got, cycles = got + part[0], [*cycles, part[1]]
         else:
-            return got
+            return got, cycles
     sys.exit(f"{port.port} gave no whole image in {TRIES} tries: is test/uart_main.c of this project on the board, is "
              "this its port?")  # fmt: skip
 
@@ -80,10 +84,11 @@ def main() -> None:
     with port:
         for number in range(len(payloads) // length):
             starts = range(number * size * 3 * size, (number + 1) * size * 3 * size, 3 * size)
-            got = payload(port, [images[start : start + 3 * size] for start in starts], length)
+            got, cycles = payload(port, [images[start : start + 3 * size] for start in starts], length)
             wanted = payloads[number * length : (number + 1) * length]
             wrong += sum(a != b for a, b in zip(got, wanted, strict=False)) + abs(len(got) - len(wanted))
-            print(f"image {number}: {len(got)} bytes, {wrong} wrong so far")
+            taken = f"; {sum(cycles):,} cycles, at most {max(cycles):,} for a row" if any(cycles) else ""
+            print(f"image {number}: {len(got)} bytes, {wrong} wrong so far{taken}")
     sys.exit(wrong > 0)
 
 

@@ -3,8 +3,9 @@
  *
  * Both sides send messages: the bytes 'S' and 'N', a number of 16 bits, content, and a CRC-16 (CCITT, from 0xFFFF) of
  * number and content, the lower byte first. Of the host the number is that of a row, and the content the row, 3 *
- * SNN_IMAGE_SIZE bytes. The board answers each: the number says how many payload bytes follow, or that the row was
- * REFUSED because it was damaged or not the next one. Row 0 begins an image at any time; what lies between messages is
+ * SNN_IMAGE_SIZE bytes. The board answers each: the number says how many payload bytes follow, and behind them come the
+ * cycles that they took, 32 bits, 0 where nothing was measured (port/measure.h); or that the row was REFUSED because it
+ * was damaged or not the next one, and nothing follows. Row 0 begins an image at any time; what lies between messages is
  * skipped, so that a byte too many or too few costs one image and not the connection.
  *
  * USART3 on PD8 and PD9, as on ST's NUCLEO-H7 boards, at 115,200 baud from the 64 MHz internal clock that the chip
@@ -15,6 +16,17 @@
 #include "snn.h"
 
 #define REFUSED 0xFFFFu
+
+#ifndef SNN_WORK_BEGINS
+static void measure_open(void)
+{
+}
+
+static uint32_t measure_cycles(void)
+{
+    return 0;
+}
+#endif
 
 int main(void);
 
@@ -116,7 +128,7 @@ static int receive_row(uint8_t *row)
     return sent == sum ? number : -1;
 }
 
-static void answer(const uint8_t *bytes, unsigned number)
+static void answer(const uint8_t *bytes, unsigned number, uint32_t cycles)
 {
     uint16_t sum = 0xFFFF;
     send('S');
@@ -125,6 +137,8 @@ static void answer(const uint8_t *bytes, unsigned number)
     send_checked((uint8_t)(number >> 8), &sum);
     for (unsigned i = 0; i < number && number != REFUSED; i++)
         send_checked(bytes[i], &sum);
+    for (unsigned shift = 0; shift < 32 && number != REFUSED; shift += 8)
+        send_checked((uint8_t)(cycles >> shift), &sum);
     send((uint8_t)sum);
     send((uint8_t)(sum >> 8));
 }
@@ -136,6 +150,7 @@ int main(void)
     static uint8_t payload[SNN_PAYLOAD_BYTES];
     int next = -1; /* the row that may come, beside row 0 */
     open_uart();
+    measure_open();
     for (;;) {
         const int number = receive_row(row);
         if (number == 0) {
@@ -144,12 +159,12 @@ int main(void)
         }
         if (number < 0 || number != next) {
             next = -1;
-            answer(payload, REFUSED);
+            answer(payload, REFUSED, 0);
             continue;
         }
         int count = snn_push_row(&state, row, payload);
         if (++next == SNN_IMAGE_SIZE)
             count += snn_finish(&state, payload + count);
-        answer(payload, (unsigned)count);
+        answer(payload, (unsigned)count, measure_cycles());
     }
 }
