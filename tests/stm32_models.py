@@ -1,5 +1,6 @@
 """What the tests of the STM32 export share: small networks, codecs and images, and projects made of them."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -37,14 +38,14 @@ CASES |= {
 }
 """Network, codec, slice ratio and window of firmwares of many shapes."""
 FILES = """
-CMakeLists.txt README.md cmake/arm-none-eabi.cmake library.json library.properties onnx/device_float.onnx
-onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c port/startup.c port/stm32h750.ld
-src/snn.c
-src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_model.c
-src/snn_model.h src/snn_selftest.c src/snn_selftest.h src/snn_selftest_payload.h
-test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py test/uart_main.c
-vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
-zephyr/CMakeLists.txt zephyr/Kconfig zephyr/module.yml
+CMakeLists.txt README.md cmake/arm-none-eabi.cmake examples/freertos_task.c examples/stubs/FreeRTOS.h
+examples/stubs/task.h examples/stubs/zephyr/kernel.h examples/zephyr_thread.c library.json library.properties
+onnx/device_float.onnx onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c
+port/startup.c port/stm32h750.ld src/snn.c src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h
+src/snn_frame.c src/snn_frame.h src/snn_model.c src/snn_model.h src/snn_selftest.c src/snn_selftest.h
+src/snn_selftest_payload.h test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py
+test/uart_main.c vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt zephyr/CMakeLists.txt
+zephyr/Kconfig zephyr/module.yml
 """
 """Everything in a project folder."""
 
@@ -124,10 +125,8 @@ def case(settings: tuple) -> Firmware:
 
 def small_project(firmware: Firmware, folder: Path) -> Path:
     """Write what compilers need of a project; return the folder."""
-    for part in ("src", "test", "port"):
-        (folder / part).mkdir(parents=True)
-        for source in (SOURCES / part).glob("*.*"):
-            (folder / part / source.name).write_bytes(source.read_bytes())
+    for part in ("src", "test", "port", "examples"):
+        shutil.copytree(SOURCES / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     write_model(firmware, folder / "src")
     return folder
 
