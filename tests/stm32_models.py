@@ -38,7 +38,7 @@ CASES |= {
 }
 """Network, codec, slice ratio and window of firmwares of many shapes."""
 FILES = """
-CMakeLists.txt README.md cmake/arm-none-eabi.cmake examples/freertos_task.c examples/stubs/FreeRTOS.h
+CMakeLists.txt MISRA.md README.md cmake/arm-none-eabi.cmake examples/freertos_task.c examples/stubs/FreeRTOS.h
 examples/stubs/task.h examples/stubs/zephyr/kernel.h examples/zephyr_thread.c library.json library.properties
 onnx/device_float.onnx onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c
 port/startup.c port/stm32h750.ld src/snn.c src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h

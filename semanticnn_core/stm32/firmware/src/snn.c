@@ -234,7 +234,7 @@ void snn_reset(struct snn_state *s)
 {
     if (!s)
         return;
-    memset(s, 0, sizeof *s);
+    (void)memset(s, 0, sizeof *s);
     s->ready = READY;
 }
 
@@ -324,7 +324,7 @@ int snn_finish(struct snn_state *s, uint8_t *out)
         return 0;
     SNN_WORK_BEGINS();
 #if SNN_PLACES
-    flush(s, s->sent);
+    (void)flush(s, s->sent); /* into the buffer */
     const int place = choose_window(s);
     s->sent = put(s, (struct snn_writer){out, 0, 0}, snn_place_word[place], 16);
     s->leaving = 1;

@@ -41,7 +41,8 @@ void snn_camera_begin(struct snn_camera *camera, enum snn_format format, uint8_t
 {
     camera->format = format;
     camera->payload = payload;
-    camera->sent = camera->lines = 0;
+    camera->sent = 0;
+    camera->lines = 0;
     snn_reset(&camera->state);
 }
 
