@@ -29,6 +29,7 @@ CASES = {
     "every pixel": ({"kernel": 2, "bias": True}, K1 | {"code_channels": 1, "centers": 2}, 0.5, "importance"),
     "one place": ({"kernel": 7, "pool": True}, {"kernel": 16, "stride": 8, "code_channels": 2}, 0.01, "center"),
     "pooled, overlapping": ({"size": 40, "pool": True, "channels": 4}, {"kernel": 4, "stride": 1}, 0.5, "center"),
+    "long step": ({"size": 24, "channels": 508}, {"kernel": 4, "stride": 4, "code_channels": 2}, 1, "center"),
     "even stem": ({"size": 56, "kernel": 6}, {"kernel": 7, "stride": 4, "code_channels": 13}, 0.7, "importance"),
 }
 CASES |= {
@@ -41,11 +42,11 @@ FILES = """
 CMakeLists.txt MISRA.md README.md cmake/arm-none-eabi.cmake examples/freertos_task.c examples/stubs/FreeRTOS.h
 examples/stubs/task.h examples/stubs/zephyr/kernel.h examples/zephyr_thread.c library.json library.properties
 onnx/device_float.onnx onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c
-port/startup.c port/stm32h750.ld src/snn.c src/snn.h src/snn_arith.h src/snn_camera.c src/snn_camera.h
-src/snn_frame.c src/snn_frame.h src/snn_model.c src/snn_model.h src/snn_selftest.c src/snn_selftest.h
-src/snn_selftest_payload.h test/emulator_main.c test/host_main.c test/semihosting_main.c test/send_vectors.py
-test/uart_main.c vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt zephyr/CMakeLists.txt
-zephyr/Kconfig zephyr/module.yml
+port/startup.c port/stm32h750.ld src/snn.c src/snn.h src/snn_arith.h src/snn_bits.h src/snn_camera.c
+src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_model.c src/snn_model.h src/snn_selftest.c
+src/snn_selftest.h src/snn_selftest_payload.h test/emulator_main.c test/host_main.c test/semihosting_main.c
+test/send_vectors.py test/uart_main.c vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
+zephyr/CMakeLists.txt zephyr/Kconfig zephyr/module.yml
 """
 """Everything in a project folder."""
 

@@ -111,6 +111,16 @@ def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, fir
     assert [name for name in emulator.symbols if name.startswith(unwanted)] == [], "no heap, no floating point"
 
 
+@pytest.mark.parametrize("name", ["mobilenet", "odd code", "wide", "even stem", "long step"])
+@pytest.mark.slow
+def test_every_byte_is_the_same_in_assembly_whatever_the_shape(name, tmp_path):
+    firmware = case(CASES[name])
+    images = torch.cat([photos(1, firmware.encoder.image_size), flat_and_loud(firmware.encoder.image_size)[[2, 8]]])
+    project = small_project(firmware, tmp_path / "project")
+    for toolchain in toolchains():
+        assert torch.equal(Emulator(build(project, toolchain)).run(images), firmware.payload(images))
+
+
 @pytest.mark.parametrize(("core", "shifts"), [("m7", (33, 62)), ("m3", (62, 33))])
 @pytest.mark.slow
 def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):

@@ -27,6 +27,7 @@ FAULTS = {
         ("+ (INT64_C(1) << (SNN_CODE_SHIFT - 1))) >> SNN_CODE_SHIFT", ") >> SNN_CODE_SHIFT"),
         (">> SNN_STEM_SHIFT;", ">> (SNN_STEM_SHIFT + 1);"),
         (">> SNN_CODE_SHIFT;", ">> (SNN_CODE_SHIFT + 1);"),
+        ("const int at = tap == 1 ? 2 : tap == 2 ? 1 : tap;", "const int at = tap;"),
         ("for (int j = 0; j < SNN_GAMMA_ROW; j++)", "for (int j = 1; j < SNN_GAMMA_ROW; j++)"),
     ],
     "src/snn.c": [
@@ -45,9 +46,11 @@ FAULTS = {
         ("rgb[2] - SNN_ZERO_BLUE", "rgb[0] - SNN_ZERO_BLUE"),
         ("x < SNN_STEM_RIGHT; x += 2", "x < SNN_STEM_RIGHT - 2; x += 2"),
         ("first = at_least(-top, 0)", "first = at_least(-top, 1)"),
+        ("weight) + outside;", "weight) + 0 * outside;"),
+        ("rows[i] += 2 * 6;", "rows[i] += 6;"),
         ("put(s, to, snn_code_word[index], SNN_BITS)", "put(s, to, snn_code_word[0], SNN_BITS)"),
-        ("to.bits >>= 8", "to.bits >>= 7"),
     ],
+    "src/snn_bits.h": [("to.bits >>= 8", "to.bits >>= 7")],
 }
 
 

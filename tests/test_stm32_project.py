@@ -280,7 +280,7 @@ def test_a_board_can_test_itself(project, pair, tmp_path):
     assert answer(project) == 0
     broken = tmp_path / "broken"
     shutil.copytree(project, broken)
-    patched(broken / "src/snn.c", "to.bits >>= 8", "to.bits >>= 7")
+    patched(broken / "src/snn_bits.h", "to.bits >>= 8", "to.bits >>= 7")
     assert answer(broken) != 0
 
 

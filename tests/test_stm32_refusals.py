@@ -161,10 +161,10 @@ def test_windows_without_code_or_table_are_refused(model, codec):
 
 
 def test_a_stride_that_no_load_can_look_over_is_refused():
-    model = small_model(size=16, channels=512)
+    model = small_model(size=16, channels=256)
     codec = small_codec(model, code_channels=1, kernel=8, stride=8)
     for refused in (lambda: small_firmware(model, codec), lambda: expected_costs(model, codec.config)):
-        with pytest.raises(ExportError, match="4096 bytes, more than the 4092"):
+        with pytest.raises(ExportError, match="2048, more than the 2044 numbers"):
             refused()
 
 

@@ -135,7 +135,7 @@ def memory_map(firmware: Firmware) -> dict[str, dict[str, int]]:
     size = firmware.sizes
     ram = {
         "the latest image rows": 2 * size["STEM_KERNEL"] * size["IMAGE_ROW"],
-        "a feature row": size["FEATURE_ROW"],
+        "a feature row": 2 * size["FEATURE_ROW"],
         "the unfinished vertical maximum": size["POOL"] * size["FEATURE_SIZE"] * size["STEM_CHANNELS"],
         "sums of the encoder's convolution": 4 * size["CODE_ROWS"] * size["CODE_COLUMNS"] * size["CODE_PAIRED"],
         "importance of the pixels": 4 * size["CODE_SIZE"] ** 2 * bool(size["PLACES"]),

@@ -17,8 +17,8 @@ from semanticnn_core.stm32.integer import IntegerEncoder
 from semanticnn_core.stm32.quantize import ExportError
 from semanticnn_core.systems.semanticnn import model_number
 
-LONGEST_STEP = 4092
-"""Bytes that a Cortex-M load can look ahead."""
+LONGEST_STEP = 2044
+"""Numbers of the feature, 16 bits each, that a Cortex-M load can look ahead."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Firmware:
             raise ExportError("this codec has no table of importance; make one with fit_importance, or use 'center'")
         if self.sizes["CODE_STEP"] > LONGEST_STEP:
             raise ExportError(
-                f"the encoder's stride times its input channels is {self.sizes['CODE_STEP']} bytes, more than the "
-                f"{LONGEST_STEP} that one load can look ahead; use a smaller stride"
+                f"the encoder's stride times its input channels is {self.sizes['CODE_STEP']}, more than the "
+                f"{LONGEST_STEP} numbers that one load can look ahead; use a smaller stride"
             )
 
     @property
@@ -225,7 +225,10 @@ def _stem_order(weight: Tensor) -> Tensor:
 
 
 def _code_order(weight: Tensor) -> Tensor:
-    """Return encoder weights (K, C, k, k) as add_code_row reads them: by kernel row, pair of channels, four taps."""
+    """Return encoder weights (K, C, k, k) as add_code_row reads them: by kernel row, pair of channels, four taps.
+
+    The second and the third of four have changed places: bytes 0 and 2 of a word meet two neighbouring inputs.
+    """
     outputs, _, kernel, _ = weight.shape
     rows = F.pad(weight.permute(2, 0, 3, 1).flatten(2), (0, 0, 0, outputs % 2))  # (k, K, k · C), odd K filled up
-    return rows.view(kernel, -1, 2, rows.shape[-1] // 4, 4).transpose(2, 3)
+    return rows.view(kernel, -1, 2, rows.shape[-1] // 4, 4).transpose(2, 3)[..., [0, 2, 1, 3]]

@@ -4,21 +4,17 @@
  *   image rows ─► ring of SNN_STEM_KERNEL rows ─► stem (max-pooled at once) ─► one feature row
  *              ─► the encoder's sums, a kernel row at a time ─► GDN, PReLU, nearest centre ─► code words ─► bytes
  *
- * Sizes and tables are in snn_model.h and snn_model.c, the inner loops in snn_arith.h.
+ * Sizes and tables are in snn_model.h and snn_model.c, the inner loops in snn_arith.h, code words and parity in
+ * snn_bits.h.
  */
 #include <stddef.h>
 
 #include "snn.h"
 #include "snn_arith.h"
+#include "snn_bits.h"
 
 /* C's own; compilers call it on their own account too, so that it is there even without a C library. */
 void *memset(void *to, int value, size_t count);
-
-#if defined(__GNUC__)
-#define STAGE static __attribute__((noinline)) /* so that a profile tells the stages apart */
-#else
-#define STAGE static
-#endif
 
 #if !defined(SNN_WORK_BEGINS) /* a header that measures defines both: compile with -include port/measure.h */
 #define SNN_WORK_BEGINS() (void)0
@@ -32,67 +28,6 @@ static int at_most(int value, int high) { return value > high ? high : value; }
 #if SNN_POOL
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 #endif
-
-#if SNN_PARITY_ROWS
-/* Rotate the word of bytes that is complete, or the last, and add it to its rows. */
-STAGE void add_word(struct snn_state *s)
-{
-    const uint16_t *edge = s->edge ? s->edge : snn_parity_edge;
-    int last;
-    do {
-        const uint32_t shift = *edge & 31, row = *edge >> 6;
-        s->parity[row] ^= s->word << shift | s->word >> (-shift & 31);
-        last = *edge++ & 32;
-    } while (!last);
-    s->edge = edge;
-    s->word = 0;
-}
-
-/* Count a byte of the code in; what only waits for its window does not leave yet. */
-static void protect(struct snn_state *s, uint8_t byte)
-{
-    if (!s->leaving)
-        return;
-    s->word |= (uint32_t)byte << s->bytes % 4 * 8;
-    if (++s->bytes % 4 == 0)
-        add_word(s);
-}
-
-/* Write the parity: the rows' running sums, from the last row on in the first, one bit higher. */
-STAGE uint8_t *put_parity(struct snn_state *s, uint8_t *out)
-{
-    if (s->bytes % 4)
-        add_word(s);
-    for (int row = 1; row < SNN_PARITY_ROWS; row++)
-        s->parity[row] ^= s->parity[row - 1];
-    uint32_t carry = s->parity[SNN_PARITY_ROWS - 1] << 1;
-    for (int step = 1; step < 32; step *= 2)
-        carry ^= carry << step;
-    for (int row = 0; row < SNN_PARITY_ROWS; row++)
-        for (int bit = 0; bit < 32; bit += 8)
-            *out++ = (uint8_t)((s->parity[row] ^ carry) >> bit);
-    return out;
-}
-#else
-static void protect(struct snn_state *s, uint8_t byte) { (void)s, (void)byte; }
-#endif
-
-/* Append the lowest `count` bits of a value, least significant bit first. */
-static struct snn_writer put(struct snn_state *s, struct snn_writer to, uint32_t value, int count)
-{
-    to.bits |= value << to.held;
-    for (to.held += count; to.held >= 8; to.held -= 8) {
-        protect(s, *to.at++ = (uint8_t)to.bits);
-        to.bits >>= 8;
-    }
-    return to;
-}
-
-/* Append what fills no byte. */
-static struct snn_writer flush(struct snn_state *s, struct snn_writer to)
-{
-    return put(s, to, 0, -to.held & 7);
-}
 
 /* Keep an image row as numbers around zero, where the row that is needed no longer was. */
 STAGE void load_row(struct snn_state *s, const uint8_t *rgb)
@@ -111,49 +46,53 @@ STAGE void stem_row(struct snn_state *s, int y)
 {
     const int top = 2 * y - SNN_STEM_PADDING;
     const int first = at_least(-top, 0), end = at_most(SNN_IMAGE_SIZE - top, SNN_STEM_KERNEL);
-    const int16_t *rows[SNN_STEM_KERNEL];
+    const int16_t *rows[SNN_STEM_KERNEL + 1];
     for (int i = first; i < end; i++)
-        rows[i] = s->image[(top + i) % SNN_STEM_KERNEL];
-    for (int c = 0; c < SNN_STEM_CHANNELS; c += 2) {
-        const int16_t *const weights = snn_stem_weight + (c / 2 * SNN_STEM_KERNEL + first) * 4 * SNN_STEM_PAIRS;
-        const int32_t bias_a = snn_stem_bias[c], bias_b = snn_stem_bias[c + 1];
-        const int32_t scale_a = snn_stem_multiplier[c], scale_b = snn_stem_multiplier[c + 1];
+        rows[i - first] = s->image[(top + i) % SNN_STEM_KERNEL] + 6 * SNN_STEM_LEFT;
+    rows[end - first] = NULL;
+    const int outside = (SNN_STEM_KERNEL - (end - first)) * 4 * SNN_STEM_PAIRS;
 #if SNN_POOL
-        int32_t left_a = INT32_MIN, left_b = INT32_MIN; /* the column before */
+    int32_t left[SNN_STEM_CHANNELS]; /* the column before */
+    for (int c = 0; c < SNN_STEM_CHANNELS; c++)
+        left[c] = INT32_MIN;
 #endif
-        for (int x = SNN_STEM_LEFT; x < SNN_STEM_RIGHT; x += 2) {
+    for (int x = SNN_STEM_LEFT; x < SNN_STEM_RIGHT; x += 2) {
+        const int16_t *weight = snn_stem_weight + first * 4 * SNN_STEM_PAIRS;
+        for (int c = 0; c < SNN_STEM_CHANNELS; c += 2) {
+            const int32_t bias_a = snn_stem_bias[c], bias_b = snn_stem_bias[c + 1];
             int32_t sum[4] = {bias_a, bias_a, bias_b, bias_b};
-            const int16_t *weight = weights;
-            for (int i = first; i < end; i++)
-                weight = add_stem_row(sum, rows[i] + 6 * x, weight);
+            weight = add_stem_rows(sum, rows, weight) + outside;
+            const int32_t scale_a = snn_stem_multiplier[c], scale_b = snn_stem_multiplier[c + 1];
 #if SNN_POOL /* outputs grow with their sums, so the largest sum gives the largest output */
-            const int32_t a = stem_output(larger(larger(left_a, sum[0]), sum[1]), scale_a);
-            const int32_t b = stem_output(larger(larger(left_b, sum[2]), sum[3]), scale_b);
-            left_a = sum[1], left_b = sum[3];
+            const int32_t a = stem_output(larger(larger(left[c], sum[0]), sum[1]), scale_a);
+            const int32_t b = stem_output(larger(larger(left[c + 1], sum[2]), sum[3]), scale_b);
+            left[c] = sum[1], left[c + 1] = sum[3];
             uint8_t *const highest = s->highest + x / 2 * SNN_STEM_CHANNELS + c;
             const int32_t high_a = larger(highest[0], a), high_b = larger(highest[1], b);
             if (y % 2) { /* the last of three rows, and the first of the next three */
-                uint8_t *const feature = s->feature + (x / 2 + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
-                feature[0] = (uint8_t)high_a, feature[1] = (uint8_t)high_b;
+                int16_t *const feature = s->feature + (x / 2 + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
+                feature[0] = (int16_t)high_a, feature[1] = (int16_t)high_b;
                 highest[0] = (uint8_t)a, highest[1] = (uint8_t)b;
             } else {
                 highest[0] = (uint8_t)high_a, highest[1] = (uint8_t)high_b;
             }
 #else
-            uint8_t *const feature = s->feature + (x + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
-            feature[0] = (uint8_t)stem_output(sum[0], scale_a);
-            feature[1] = (uint8_t)stem_output(sum[2], scale_b);
-            feature[SNN_STEM_CHANNELS] = (uint8_t)stem_output(sum[1], scale_a);
-            feature[SNN_STEM_CHANNELS + 1] = (uint8_t)stem_output(sum[3], scale_b);
+            int16_t *const feature = s->feature + (x + SNN_CODE_MARGIN) * SNN_STEM_CHANNELS + c;
+            feature[0] = (int16_t)stem_output(sum[0], scale_a);
+            feature[1] = (int16_t)stem_output(sum[2], scale_b);
+            feature[SNN_STEM_CHANNELS] = (int16_t)stem_output(sum[1], scale_a);
+            feature[SNN_STEM_CHANNELS + 1] = (int16_t)stem_output(sum[3], scale_b);
 #endif
         }
+        for (int i = 0; i < end - first; i++)
+            rows[i] += 2 * 6;
     }
 }
 
 /* Add kernel row ky of the encoder's convolution over the feature row to a latent row's sums. */
 STAGE void add_feature_row(struct snn_state *s, int32_t *sums, int ky)
 {
-    const uint8_t *feature = s->feature + SNN_WINDOW_LEFT * SNN_CODE_STEP;
+    const int16_t *feature = s->feature + SNN_WINDOW_LEFT * SNN_CODE_STEP;
     for (int x = 0; x < SNN_CODE_COLUMNS; x += 2, feature += 2 * SNN_CODE_STEP) {
         const int8_t *weight = snn_code_weight + ky * SNN_CODE_PAIRED * SNN_CODE_TAPS;
         int32_t *here = sums + x * SNN_CODE_PAIRED, *next = here + SNN_CODE_PAIRED;

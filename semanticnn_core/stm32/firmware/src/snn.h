@@ -54,7 +54,7 @@ struct snn_writer {
 /* What is remembered between calls; for the encoder alone to read and write. */
 struct snn_state {
     int16_t image[SNN_STEM_KERNEL][SNN_IMAGE_ROW];     /* the latest rows, less the zero point, zeros left and right */
-    uint8_t feature[SNN_FEATURE_ROW];                  /* the latest feature row, zeros left and right */
+    int16_t feature[SNN_FEATURE_ROW];                  /* the latest feature row, 0 to 255, zeros left and right */
 #if SNN_POOL
     uint8_t highest[SNN_FEATURE_SIZE * SNN_STEM_CHANNELS]; /* the vertical maximum that is not complete yet */
 #endif

@@ -7,14 +7,14 @@
 
 #include "snn_model.h"
 
-/* One kernel row of the stem, for two output channels (a, b) at two neighbouring output columns (0, 1):
- * sum = {a0, a1, b0, b1}. Taps come in pairs, of a, then of b, two pairs at a time; returns the next row's weights.
- * Neighbouring output columns lie two pixels, 6 numbers, apart. */
-static inline const int16_t *add_stem_row(int32_t sum[4], const int16_t *in, const int16_t *weight);
+/* The stem's kernel rows over image rows, up to the row that is NULL, for two output channels (a, b) at two neighbouring
+ * output columns (0, 1): sum = {a0, a1, b0, b1}. Taps come in pairs, of a, then of b, two pairs at a time; returns
+ * where the weights go on. Neighbouring output columns lie two pixels, 6 numbers, apart. */
+static inline const int16_t *add_stem_rows(int32_t sum[4], const int16_t *const *row, const int16_t *weight);
 
-/* One kernel row of the encoder's convolution, the same way; four taps of a, then four of b. The second column lies
- * SNN_CODE_STEP bytes further. */
-static inline const int8_t *add_code_row(int32_t sum[4], const uint8_t *in, const int8_t *weight);
+/* One kernel row of the encoder's convolution, the same way; four taps of a, then four of b, the second and the third
+ * of which have changed places. The second column lies SNN_CODE_STEP numbers further. */
+static inline const int8_t *add_code_row(int32_t sum[4], const int16_t *in, const int8_t *weight);
 
 /* (sum · multiplier + 2^(shift − 1)) >> shift, cut to 0 … 255. */
 static inline int32_t stem_output(int32_t sum, int32_t multiplier);
@@ -30,59 +30,65 @@ static inline uint64_t add_norm(uint64_t norm, const uint16_t *gamma, const uint
 #define SNN_STRING_(text) #text
 #define SNN_STRING(text) SNN_STRING_(text)
 
-static inline const int16_t *add_stem_row(int32_t sum[4], const int16_t *in, const int16_t *weight)
+static inline const int16_t *add_stem_rows(int32_t sum[4], const int16_t *const *row, const int16_t *weight)
 {
     int32_t a0 = sum[0], a1 = sum[1], b0 = sum[2], b1 = sum[3];
-    int32_t x0, x1, wa0, wa1, wb0, wb1;
-    __asm__(".rept " SNN_STRING(SNN_STEM_PAIRS) " / 2\n"
-            "ldrd  %[wa0], %[wa1], [%[w]], #8\n"
-            "ldrd  %[wb0], %[wb1], [%[w]], #8\n"
+    int32_t x0, x1;
+    const int16_t *in;
+    /* weights: r4, r5 of a; r6, r8 of b; four at once need named registers */
+    __asm__("ldr   %[in], [%[row]], #4\n"
+            "0:\n"
+            ".rept " SNN_STRING(SNN_STEM_PAIRS) " / 2\n"
+            "ldmia %[w]!, {r4, r5, r6, r8}\n"
             "ldrd  %[x0], %[x1], [%[in]], #8\n"
-            "smlad %[a0], %[x0], %[wa0], %[a0]\n"
-            "smlad %[b0], %[x0], %[wb0], %[b0]\n"
-            "smlad %[a0], %[x1], %[wa1], %[a0]\n"
-            "smlad %[b0], %[x1], %[wb1], %[b0]\n"
+            "smlad %[a0], %[x0], r4, %[a0]\n"
+            "smlad %[b0], %[x0], r6, %[b0]\n"
+            "smlad %[a0], %[x1], r5, %[a0]\n"
+            "smlad %[b0], %[x1], r8, %[b0]\n"
             "ldrd  %[x0], %[x1], [%[in], #4]\n" /* 12 bytes after where `in` was */
-            "smlad %[a1], %[x0], %[wa0], %[a1]\n"
-            "smlad %[b1], %[x0], %[wb0], %[b1]\n"
-            "smlad %[a1], %[x1], %[wa1], %[a1]\n"
-            "smlad %[b1], %[x1], %[wb1], %[b1]\n"
+            "smlad %[a1], %[x0], r4, %[a1]\n"
+            "smlad %[b1], %[x0], r6, %[b1]\n"
+            "smlad %[a1], %[x1], r5, %[a1]\n"
+            "smlad %[b1], %[x1], r8, %[b1]\n"
             ".endr\n"
             ".if " SNN_STRING(SNN_STEM_PAIRS) " & 1\n"
-            "ldrd  %[wa0], %[wb0], [%[w]], #8\n"
-            "ldr   %[x0], [%[in]]\n"
-            "ldr   %[x1], [%[in], #12]\n"
-            "smlad %[a0], %[x0], %[wa0], %[a0]\n"
-            "smlad %[b0], %[x0], %[wb0], %[b0]\n"
-            "smlad %[a1], %[x1], %[wa0], %[a1]\n"
-            "smlad %[b1], %[x1], %[wb0], %[b1]\n"
+            "ldrd  %[x0], %[x1], [%[w]], #8\n" /* here the names change places: inputs 12 bytes apart are r4 and r8 */
+            "ldmia %[in], {r4, r5, r6, r8}\n"
+            "smlad %[a0], r4, %[x0], %[a0]\n"
+            "smlad %[b0], r4, %[x1], %[b0]\n"
+            "smlad %[a1], r8, %[x0], %[a1]\n"
+            "smlad %[b1], r8, %[x1], %[b1]\n"
             ".endif\n"
-            : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [in] "+r"(in), [w] "+r"(weight),
-              [x0] "=&r"(x0), [x1] "=&r"(x1), [wa0] "=&r"(wa0), [wa1] "=&r"(wa1), [wb0] "=&r"(wb0), [wb1] "=&r"(wb1)
+            "ldr   %[in], [%[row]], #4\n"
+            "cmp   %[in], #0\n"
+            "bne   0b\n"
+            : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [row] "+r"(row), [w] "+r"(weight),
+              [in] "=&r"(in), [x0] "=&r"(x0), [x1] "=&r"(x1)
             :
-            : "memory");
+            : "r4", "r5", "r6", "r8", "cc", "memory");
     sum[0] = a0, sum[1] = a1, sum[2] = b0, sum[3] = b1;
     return weight;
 }
 
-static inline const int8_t *add_code_row(int32_t sum[4], const uint8_t *in, const int8_t *weight)
+static inline const int8_t *add_code_row(int32_t sum[4], const int16_t *in, const int8_t *weight)
 {
     const int8_t *const end = weight + 2 * SNN_CODE_TAPS;
     int32_t a0 = sum[0], a1 = sum[1], b0 = sum[2], b1 = sum[3];
     int32_t x0, x1, y0, y1, wa, wb, half;
     do {
         __asm__(".rept " SNN_STRING(SNN_CODE_UNROLL) "\n"
-                "ldr    %[y0], [%[in], #" SNN_STRING(SNN_CODE_STEP) "]\n"
-                "ldr    %[x0], [%[in]], #4\n"
+                ".if " SNN_STRING(SNN_CODE_STEP) " <= 510\n" /* as far as a load of two words can look ahead */
+                "ldrd   %[y0], %[y1], [%[in], #2 * " SNN_STRING(SNN_CODE_STEP) "]\n"
+                ".else\n"
+                "ldr    %[y0], [%[in], #2 * " SNN_STRING(SNN_CODE_STEP) "]\n"
+                "ldr    %[y1], [%[in], #2 * " SNN_STRING(SNN_CODE_STEP) " + 4]\n"
+                ".endif\n"
+                "ldrd   %[x0], %[x1], [%[in]], #8\n"
                 "ldrd   %[wa], %[wb], [%[w]], #8\n"
-                "uxtb16 %[x1], %[x0], ror #8\n" /* bytes 1 and 3 */
-                "uxtb16 %[x0], %[x0]\n"         /* bytes 0 and 2 */
-                "uxtb16 %[y1], %[y0], ror #8\n"
-                "uxtb16 %[y0], %[y0]\n"
-                "sxtb16 %[half], %[wa]\n"
+                "sxtb16 %[half], %[wa]\n" /* bytes 0 and 2 */
                 "smlad  %[a0], %[x0], %[half], %[a0]\n"
                 "smlad  %[a1], %[y0], %[half], %[a1]\n"
-                "sxtb16 %[half], %[wa], ror #8\n"
+                "sxtb16 %[half], %[wa], ror #8\n" /* bytes 1 and 3 */
                 "smlad  %[a0], %[x1], %[half], %[a0]\n"
                 "smlad  %[a1], %[y1], %[half], %[a1]\n"
                 "sxtb16 %[half], %[wb]\n"
@@ -145,30 +151,34 @@ static inline int32_t code_output(int32_t sum, int32_t multiplier)
 
 #else
 
-static inline const int16_t *add_stem_row(int32_t sum[4], const int16_t *in, const int16_t *weight)
+static inline const int16_t *add_stem_rows(int32_t sum[4], const int16_t *const *row, const int16_t *weight)
 {
-    for (int pair = 0; pair < SNN_STEM_PAIRS; pair += 2) {
-        const int taps = pair + 1 < SNN_STEM_PAIRS ? 4 : 2;
-        for (int tap = 0; tap < taps; tap++) {
-            sum[0] += in[tap] * weight[tap];
-            sum[1] += in[tap + 6] * weight[tap];
-            sum[2] += in[tap] * weight[taps + tap];
-            sum[3] += in[tap + 6] * weight[taps + tap];
+    for (; *row; row++) {
+        const int16_t *in = *row;
+        for (int pair = 0; pair < SNN_STEM_PAIRS; pair += 2) {
+            const int taps = pair + 1 < SNN_STEM_PAIRS ? 4 : 2;
+            for (int tap = 0; tap < taps; tap++) {
+                sum[0] += in[tap] * weight[tap];
+                sum[1] += in[tap + 6] * weight[tap];
+                sum[2] += in[tap] * weight[taps + tap];
+                sum[3] += in[tap + 6] * weight[taps + tap];
+            }
+            in += taps;
+            weight += 2 * taps;
         }
-        in += taps;
-        weight += 2 * taps;
     }
     return weight;
 }
 
-static inline const int8_t *add_code_row(int32_t sum[4], const uint8_t *in, const int8_t *weight)
+static inline const int8_t *add_code_row(int32_t sum[4], const int16_t *in, const int8_t *weight)
 {
     for (int taps = 0; taps < SNN_CODE_TAPS; taps += 4) {
         for (int tap = 0; tap < 4; tap++) {
-            sum[0] += in[tap] * weight[tap];
-            sum[1] += in[tap + SNN_CODE_STEP] * weight[tap];
-            sum[2] += in[tap] * weight[4 + tap];
-            sum[3] += in[tap + SNN_CODE_STEP] * weight[4 + tap];
+            const int at = tap == 1 ? 2 : tap == 2 ? 1 : tap;
+            sum[0] += in[tap] * weight[at];
+            sum[1] += in[tap + SNN_CODE_STEP] * weight[at];
+            sum[2] += in[tap] * weight[4 + at];
+            sum[3] += in[tap + SNN_CODE_STEP] * weight[4 + at];
         }
         in += 4;
         weight += 8;
