@@ -39,6 +39,7 @@ def test_without_a_table_of_results_it_is_measured_and_said(capsys, monkeypatch)
     assert "semanticnn report whole" in said and "--data-root" not in said, "as anybody would give it"
     for heading in ("Score over", "Worst classes", "Examples", "What the answer rests on", "What it costs"):
         assert heading in said, heading
+    assert "semanticnn export --checkpoint whole --system semanticnn" in said
     assert re.search(r"RAM, bytes [\d,]+ flash for tables, bytes [\d,]+", said)
     words = alternatives("runs/reports/whole/report.html")
     assert words and all(words) and any("5 % bit errors" in each for each in words)

@@ -50,8 +50,9 @@ class Report(Settings):
         except DataError as error:
             missing = " ".join(str(error).split())
         findings = Doctor(str(folder), data_root=self.data_root).findings(folder)
-        about = Subject(folder, checkpoint, system, data, missing, findings, self.images, this_command())
-        text = report_page(about)
+        text = report_page(
+            Subject(self.checkpoint, folder, checkpoint, system, data, missing, findings, self.images, this_command())
+        )
         with replacing(out / PAGE) as temporary:
             temporary.write_text(text, encoding="utf-8")
         print(out / PAGE)

@@ -36,10 +36,12 @@ EXAMPLES, LOST, LOOKED_AT, EXPLAINED, CLASSES = 3, 2, 64, 3, 10
 class Subject:
     """What a page is about.
 
-    system: the codec of examples, classes and maps; None where the checkpoint has none. data: None where it is missing,
-    `missing` then says why. images: test images that are looked at. command: what makes the page.
+    given: the checkpoint as it was named. system: the codec of examples, classes and maps; None where it has none. data:
+    None where it is missing, `missing` then says why. images: test images that are looked at. command: what makes the
+    page.
     """
 
+    given: str
     folder: Path
     checkpoint: Checkpoint
     system: str | None
@@ -234,7 +236,7 @@ def _device(about: Subject) -> str:
         document.paragraph(text),
         document.table("costs of device and edge", ["for an image", "device", "edge"], rows),
         document.paragraph(sizes),
-        document.commands([f"semanticnn export --checkpoint {about.folder} --system {about.system} --out firmware"]),
+        document.commands([f"semanticnn export --checkpoint {about.given} --system {about.system} --out firmware"]),
     )
 
 
