@@ -36,9 +36,9 @@ EXAMPLES, LOST, LOOKED_AT, EXPLAINED, CLASSES = 3, 2, 64, 3, 10
 class Subject:
     """What a page is about.
 
-    given: the checkpoint as it was named. system: the codec of examples, classes and maps; None where it has none. data:
-    None where it is missing, `missing` then says why. images: test images that are looked at. command: what makes the
-    page.
+    given: the checkpoint as it was named. system: the codec of examples, classes and maps; None where it has none.
+    data: None where it is missing, `missing` then says why. images: test images that are looked at. command: what
+    makes the page.
     """
 
     given: str
