@@ -210,8 +210,8 @@ steps first spoil what stage 1 has learned, the more the wider the decoder."""
 class Stage(CodecTrainConfig):
     """A stage as `semanticnn train` runs it: what has proved itself, for as long as the recipe says."""
 
-    epochs: int | None = setting(None, 1, 100_000)
-    """Passes over the training split; the recipe's when left out."""
+    epochs: int | None = setting(None, 0, 100_000)
+    """Passes over the training split; the recipe's when left out. With 0 in stage 2 the codec only denoises."""
     batch_size: int = setting(32, 1, 65_536)
     ber: tuple[float, float] = setting((1e-3, 1e-1), POSITIVE, 0.5)
     alpha: float = setting(0.5, 0, 1e6)

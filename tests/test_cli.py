@@ -264,6 +264,14 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert begun["settings"] == before["settings"] and begun["commands"] == [*before["commands"], f"semanticnn {whole}"]
     assert begun["training"]["stage1"] == before["training"]["stage1"] and len(begun["training"]["finetune"]) == 1
     capsys.readouterr()
+    alone = (
+        f"train --checkpoint made --limit 12 {SMALL} --stage1.epochs 1 --stage2.epochs 0 --out alone --system denoised"
+    )
+    semanticnn(alone, monkeypatch)
+    assert "stage 2" not in capsys.readouterr().err
+    assert load_checkpoint("alone").about["systems"]["denoised"]["training"]["stage2"]["epochs"] == 0
+    assert "nor stage2 where it is all there is" in mistake(f"{finer} --stage2.epochs 0", capsys)
+    assert "stage1 cannot have 0 epochs" in mistake("train --checkpoint made --stage1.epochs 0", capsys)
     detector = "train --checkpoint yolov3_small-scene_detection --start made"
     assert "the encoder of made is for features of 32 channels" in mistake(detector, capsys)
     moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]

@@ -79,6 +79,8 @@ class Train(Settings):
         starts = [name for name in ("finetune", "encoder", "start") if getattr(self, name)]
         if len(starts) > 1:
             raise ValueError(f"{' and '.join(starts[:2])} exclude each other: a training starts from one codec")
+        if self.stage1.epochs == 0 or (self.stage2.epochs == 0 and self.second_stage_alone):
+            raise ValueError("stage1 cannot have 0 epochs, nor stage2 where it is all there is; leave epochs out")
         if 1 in self.slices:
             raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
@@ -134,7 +136,7 @@ class Train(Settings):
     def stages(self) -> list[CodecTrainConfig]:
         """The settings of both stages, with the recipe's epochs where nothing else is said."""
         stages = zip((self.stage1, self.stage2), RECIPES[self.recipe], strict=True)
-        return [replace(stage, epochs=stage.epochs or epochs) for stage, epochs in stages]
+        return [replace(stage, epochs=epochs if stage.epochs is None else stage.epochs) for stage, epochs in stages]
 
     def _costs(self, base: "Checkpoint", config: CodecConfig) -> str:
         """Say what a device will need, or why none can run this codec."""
@@ -176,8 +178,9 @@ class Train(Settings):
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
             pretrain_denoising(codec, model.device_part, data, first, stage1)
             codec.requires_grad_()
-        name = "finetune" if self.second_stage_alone else "stage2"
-        finetune_semantic(codec, model, data, second, replace(run, folder=state_folder(out, f"{self.system}-{name}")))
+        if second.epochs:
+            name = f"{self.system}-{'finetune' if self.second_stage_alone else 'stage2'}"
+            finetune_semantic(codec, model, data, second, replace(run, folder=state_folder(out, name)))
         return codec
 
     def _publish(
