@@ -47,13 +47,16 @@ def summed(layer: IntegerLayer, x: Tensor) -> Tensor:
     return torch.einsum("bhwcij,ocij->bohw", seen, layer.weight) + layer.bias[:, None, None]
 
 
-def rounding(layer: IntegerLayer, inputs: Tensor) -> Tensor:
-    """Return how far a layer's output can be from the float network's, in steps: its own rounding and its weights'."""
+def rounding(layer: IntegerLayer, inputs: Tensor, most: float = 0.5) -> Tensor:
+    """Return how far a layer's output can be from the float network's, in steps: its own rounding and its weights'.
+
+    most: how far a weight is moved, in steps of its own.
+    """
     kernel = layer.weight.shape[-1]
     magnitude = F.conv2d(
         inputs.abs().double().sum(1, True), torch.ones(1, 1, kernel, kernel).double(), None, layer.stride
     )
-    return 0.51 + (magnitude / 2 + 1) * (layer.multiplier.double() / 2.0**layer.shift)[:, None, None]
+    return 0.51 + (most * magnitude + 1) * (layer.multiplier.double() / 2.0**layer.shift)[:, None, None]
 
 
 def test_the_feature_is_within_half_a_step_of_the_float_network_s(parts):
@@ -74,7 +77,7 @@ def test_the_latent_is_the_float_convolution_s_but_for_rounding(parts):
     float_encoder = copy.deepcopy(codec.encoder).double()
     wanted = float_encoder.conv(float_encoder.padded(feature.double() * encoder.stem.step)) / encoder.code.step
     latent, wanted = encoder.latent(feature), wanted.clamp(-32768, 32767)
-    assert ((latent - wanted).abs() <= rounding(encoder.code, F.pad(feature, encoder.margin * 2))).all()
+    assert ((latent - wanted).abs() <= rounding(encoder.code, F.pad(feature, encoder.margin * 2), 1)).all()
     assert float((latent - wanted).std() / wanted.std()) < 0.02
 
 
@@ -85,14 +88,14 @@ def test_most_symbols_are_the_float_network_s_and_all_others_one_step_away(parts
     assert float((off > 0).double().mean()) < 0.003 * max(8, codec.config.centers) and int(off.max()) <= 1
 
 
-def test_the_shipped_checkpoint_keeps_98_percent_of_its_symbols():
+def test_the_shipped_checkpoint_keeps_99_percent_of_its_symbols():
     checkpoint = load_checkpoint()
     data = load_dataset("scene_digits", "data", checkpoint.model.image_size)
     encoder = quantize_encoder(checkpoint.model, checkpoint.codec, data.train.first(256)["image"])
     images = data.test.first(48)["image"]
     wanted = checkpoint.codec.quantizer.assign(checkpoint.codec.encoder(checkpoint.model.device_part(images)))
     off = (encoder(images) - wanted).abs()
-    assert float((off == 0).double().mean()) >= 0.98 and int(off.max()) == 1
+    assert float((off == 0).double().mean()) >= 0.99 and int(off.max()) == 1
     assert encoder.macs == 32**2 * 32 * 27 + 8**2 * 16 * 32 * 16
 
 

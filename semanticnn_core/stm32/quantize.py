@@ -1,14 +1,18 @@
 """From the trained float encoder to integers: folding, calibration, rounding, and the proof that nothing overflows."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import CodecConfig
+from semanticnn_core.stm32.extremes import flat_and_loud
 from semanticnn_core.stm32.integer import LARGEST_FEATURE, LARGEST_LATENT, IntegerEncoder, IntegerLayer
+from semanticnn_core.stm32.rounding import round_together
 from semanticnn_core.systems.checkpoints import check_exportable
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel, evaluating
 
@@ -89,17 +93,19 @@ def quantize_encoder(model: SplitModel, codec: SemanticCodec, calibration: Tenso
     weight, bias = encoder.conv.weight.double().cpu() * feature_step, encoder.conv.bias.double().cpu()
     inputs = torch.full((weight.shape[1],), float(LARGEST_FEATURE), dtype=torch.float64)
     code_step = HEADROOM * calibration.latent / LARGEST_LATENT
-    code_layer = _layer(weight, bias, inputs, 127, code_step, encoder.stride, "encoder")
-    return IntegerEncoder(
+    layer = partial(_layer, weight, bias, inputs, 127, code_step, encoder.stride, "encoder")
+    plain = IntegerEncoder(
         image_size=model.image_size,
         zero_point=zero_point,
         stem=stem_layer,
         stem_padding=stem.conv.padding[0],
         pool=stem.pool,
-        code=code_layer,
+        code=layer(),
         margin=encoder.margin,
-        **_quantizer(codec, code_layer.step),
+        **_quantizer(codec, layer().step),
     )
+    seen = F.pad(plain.feature(flat_and_loud(model.image_size)), encoder.margin * 2)  # images that need no data set
+    return replace(plain, code=layer(seen))
 
 
 def float_stem(model: SplitModel) -> FloatStem:
@@ -168,18 +174,28 @@ def check_sizes(model: SplitModel, config: CodecConfig) -> FloatStem:
 
 
 def _layer(
-    weight: Tensor, bias: Tensor, inputs: Tensor, limit: int, step: float, stride: int, name: str
+    weight: Tensor,
+    bias: Tensor,
+    inputs: Tensor,
+    limit: int,
+    step: float,
+    stride: int,
+    name: str,
+    seen: Tensor | None = None,
 ) -> IntegerLayer:
     """Round a convolution, float64 (outputs, inputs, k, k), over whole-number inputs, to integers.
 
     inputs: largest magnitude of each input channel; limit: largest weight; step: worth of an output step, the finest
-    that is wanted. No sum can exceed 31 bits: a channel whose bias or weights would make it so gets coarser steps.
+    that is wanted; seen: whole-number inputs (B, inputs, H, W) for whose sums the weights are rounded together, each to
+    its nearest number when left out. No sum can exceed 31 bits: a channel whose bias or weights would make it so gets
+    coarser steps.
     """
     reach = (weight.abs() * inputs[:, None, None]).sum((1, 2, 3)) + bias.abs()  # largest sum in the float network
-    rounding = float(inputs.sum()) * weight[0, 0].numel() / 2 + 1
+    rounding = float(inputs.sum()) * weight[0, 0].numel() + 1
     steps = torch.maximum(weight.abs().amax((1, 2, 3)) / limit, reach / (WORD - rounding)).clamp_min(1e-30)
     step = max(step, 4.01 * float(steps.max()))  # ratios below 1/4 leave room for a shift above 32
-    whole, constant = (weight / steps[:, None, None, None]).round().long(), (bias / steps).round().long()
+    scaled, constant = weight / steps[:, None, None, None], (bias / steps).round().long()
+    whole = scaled.round().long() if seen is None else round_together(scaled, seen, stride, limit)
     bound = (whole.abs() * inputs.long()[:, None, None]).sum((1, 2, 3)) + constant.abs()
     ratio = steps / step
     shift = min(62, math.floor(math.log2(WORD / float(ratio.max()))))
