@@ -257,6 +257,23 @@ def test_several_systems_share_a_network(folder, model, codec):
     assert alone.codec is alone.system("other")  # the only one there is
 
 
+def test_the_file_of_a_kept_system_is_not_written_again(folder, model, codec):
+    """It may hold more digits than would be written now."""
+    exact = {
+        name: value.float().contiguous() for name, value in codec.state_dict().items() if value.is_floating_point()
+    }
+    rest = {name: value.contiguous() for name, value in codec.state_dict().items() if name not in exact}
+    save_file(exact | rest, folder / "semanticnn.safetensors")
+    before = (folder / "semanticnn.safetensors").read_bytes()
+    kept, described = kept_systems(folder, load_checkpoint(str(folder)).model)
+    about = {"systems": described}
+    save_checkpoint(folder, model, {**kept, "other": codec}, about, kept)
+    assert (folder / "semanticnn.safetensors").read_bytes() == before
+    assert set(load_checkpoint(str(folder)).systems) == {"semanticnn", "other"}
+    save_checkpoint(folder, model, {**kept, "other": codec}, about)
+    assert (folder / "semanticnn.safetensors").read_bytes() != before
+
+
 def test_systems_are_kept_for_the_network_that_they_were_made_for_alone(folder, model, tmp_path):
     kept, described = kept_systems(folder, load_checkpoint(str(folder)).model)
     assert list(kept) == list(described) == ["semanticnn"] and described["semanticnn"]["kind"] == "semanticnn"

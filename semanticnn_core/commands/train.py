@@ -221,7 +221,7 @@ class Train(Settings):
             "results": base.about.get("results", {}) | {f"clean_{base.model.task.metric}": base.model.score(data.test)},
             "systems": described | {self.system: own},
         }
-        save_checkpoint(out, base.model, kept | {self.system: codec}, about)
+        save_checkpoint(out, base.model, kept | {self.system: codec}, about, set(kept) - {self.system})
         write_results(out, table, keep=set(kept) - {self.system})
         write_readme(out)
         print((out / "README.md").read_text(encoding="utf-8"))

@@ -192,6 +192,7 @@ def save_checkpoint(
     model: SplitModel,
     systems: Mapping[str, nn.Module] | SemanticCodec | None,
     about: dict[str, Any],
+    kept: Collection[str] = (),
 ) -> None:
     """Write base.safetensors, SYSTEM.safetensors for each system, and config.json.
 
@@ -199,17 +200,18 @@ def save_checkpoint(
     `about` names a file of weights, what that file holds is left out.
 
     systems: by name, or one codec, which is then called `semanticnn`. Systems that lie in the folder from before and
-    are not named go, as they were made for another task network. A network that cannot be rebuilt and a codec that no
-    device could run are refused before anything is written.
+    are not named go, as they were made for another task network. kept: names of those whose files stay as they are.
+    A network that cannot be rebuilt and a codec that no device could run are refused before anything is written.
     """
     if not model.description:
         raise CheckpointError("only networks built by SplitModel.of can be published; save your own with torch.save")
     systems = {SEMANTICNN: systems} if isinstance(systems, SemanticCodec) else dict(systems or {})
     folder, described = Path(folder), about.get("systems", {})
-    for codec in systems.values():
+    new = {name: codec for name, codec in systems.items() if name not in kept}
+    for codec in new.values():
         check_exportable(codec)
     _save(folder / "base.safetensors", model, only=about.get("weights", {}).get("own"))
-    for name, codec in systems.items():
+    for name, codec in new.items():
         with torch.no_grad():
             codec.quantizer.centers.copy_(codec.quantizer.levels)  # stored in ascending order
         _save(folder / f"{name}.safetensors", codec, halved="decoder.")
