@@ -55,9 +55,8 @@ model, shipped = published.model, published.codec
 # %% [markdown]
 # ## First a codec that only denoises
 #
-# Stage 2 starts from stage 1 (notebook 02). That takes minutes, so the checkpoint holds a codec that ended there,
-# `denoised`: as large as the shipped one, it has never seen a label. With `-p profile full`, and where a checkpoint has
-# none, stage 1 is trained here.
+# Stage 2 starts from stage 1 (notebook 02), which takes minutes. So the checkpoint holds a codec that ended there,
+# `denoised`; it has never seen a label. `-p profile full` trains one here.
 
 # %%
 fast = profile == "fast"
@@ -126,9 +125,8 @@ clean = {"uncompressed": model.score(test)}
 figures.draw_curves(curves, "accuracy", "system", "accuracy, %", clean, bars="sem")
 
 # %% [markdown]
-# A feature that is restored well is answered well: stage 1 alone comes close. Stage 2 goes on from there, here for a
-# few hundred images, the shipped codec for hours. What did it change? Each image is compared with itself, so that easy
-# and hard ones do not blur the difference:
+# A feature that is restored well is answered well: stage 1 alone comes close. What did stage 2 change, in a few hundred
+# images? Each image is compared with itself, so that easy and hard ones do not blur the difference:
 
 # %%
 for name, scale in {"accuracy": 100, "feature_mse": 1}.items():

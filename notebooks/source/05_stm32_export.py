@@ -78,7 +78,7 @@ images = data.test.first(100 if fast else 1000)["image"]
 # result becomes the next layer's input must it be rounded. Three roundings, then, in the whole encoder:
 #
 # 1. **weights**, once, before anything runs: 16 bits in the first layer (batch norm and the pixels' scale folded in),
-#    8 bits in the encoder, a scale of its own for every channel;
+#    8 bits in the encoder, each making up for the errors of those before it; every channel has a scale of its own;
 # 2. the [feature](README.md#words), 8 bits from 0 to the activation's top;
 # 3. the output $z$ of the encoder's convolution, 16 bits.
 #
@@ -205,7 +205,7 @@ table["difference"] = table["integers"] - table["floats"]
 (100 * table.groupby("ber").agg(["mean", "std"])).round(2)
 
 # %% [markdown]
-# One image more or less is what a change of a percent or two of the symbols comes to. **Move the error rate**, and
+# One image more or less is what a change of a per cent of the symbols comes to. **Move the error rate**, and
 # watch the firmware's own bytes: every move runs the program in the emulator again.
 
 # %%
@@ -325,7 +325,7 @@ pd.Series(agreement, name="symbols as in PyTorch, %").mul(100).round(2).to_frame
 # - Integers give the same bytes with every compiler, so a test can ask for equality and nobody has to trust.
 # - A comparison needs neither root nor division: squares and thresholds do.
 # - Rows go in and bytes come out; the image is never held.
-# - A per cent or two of other symbols does not change the meaning.
+# - A per cent of other symbols does not change the meaning.
 #
 # ## Three questions
 #

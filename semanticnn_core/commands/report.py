@@ -37,7 +37,7 @@ class Report(Settings):
 
         folder = find_checkpoint(self.checkpoint, self.data_root)
         out = claim(self.out or Path("runs/reports") / folder.name, is_ours, "semanticnn report", (PAGE,))
-        checkpoint = load_checkpoint(str(folder.resolve()))
+        checkpoint = load_checkpoint(str(folder.resolve()), self.data_root)
         if self.system or checkpoint.systems:
             codec = checkpoint.system(self.system) if self.system else checkpoint.codec
             system = next(name for name, each in checkpoint.systems.items() if each is codec)
