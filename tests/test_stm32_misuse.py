@@ -26,7 +26,7 @@ def test_whatever_is_called_writes_nowhere_else_and_says_what_is_wrong(name, tmp
     ("right", "fault", "broken"),
     [
         (ROW_TOO_MANY, "!rgb", {4, 8}),
-        ("        return 0;\n#if !SNN_PLACES\n", "        return -1;\n#if !SNN_PLACES\n", {3}),
+        ("        return 0;\n    SNN_WORK_BEGINS();\n#if !", "        return -1;\n    SNN_WORK_BEGINS();\n#if !", {3}),
         (RESET, f"{RESET}\n    ((volatile uint8_t *)s)[-1] = 0;", {6}),
         (RESET, f"{RESET}\n    ((volatile uint8_t *)s)[sizeof *s] = 0;", {6}),
         (RESET, f"{RESET}\n    *(volatile uint8_t *)0x20010000u = 0;", {ELSEWHERE}),

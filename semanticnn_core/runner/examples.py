@@ -15,6 +15,7 @@ from semanticnn_core.config import percent
 from semanticnn_core.datasets.base import Split
 from semanticnn_core.evaluation.fates import FATES, fates
 from semanticnn_core.explain.attribution import Explained, attribute
+from semanticnn_core.explain.kept import device_map
 from semanticnn_core.panels.canvas import colored, pixels
 from semanticnn_core.runner import document
 from semanticnn_core.systems import Received, SemanticNN
@@ -24,7 +25,6 @@ from semanticnn_core.tasks.detection import Detection
 from semanticnn_core.viz.boxes import painted
 from semanticnn_core.viz.figures import BIT_COLORS
 from semanticnn_core.viz.style import DIVERGING
-from semanticnn_core.viz.windows import code_index
 
 STEPS = 32
 """Points of Integrated Gradients."""
@@ -94,7 +94,7 @@ def explanations(system: SemanticNN, split: Split, classes: Sequence[str], ber: 
     guide, target = Explained(system.model.edge_part, task), task.explained(items)
     maps = [attribute(guide, each, target, steps=STEPS).scores for each in (feature, received.feature)]
     names = ["before the link", f"after {percent(ber)} bit errors"]
-    device = codec.importance_map(code_index(codec, feature)).float() if codec.importance.any() else None
+    device = device_map(codec, feature) if codec.importance.any() else None
     strips = []
     for row, image in enumerate(items["image"]):
         shown, truth = _truth(system, items, row, classes)

@@ -8,6 +8,9 @@ import pytest
 from driver import BROWSERS, VIEWPORT, Watched, find_browser, launch
 from servers import LAB, VOILA, Server, notebook_names, overhearing, serve, write_notebooks
 
+PANELS = ("01", "04")
+"""Numbers of the notebooks with a live panel among much else."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshots", metavar="DIR", type=Path, help="keep the browser tests' pictures in this folder")
@@ -55,8 +58,8 @@ def asked_by_servers(overheard: tuple[dict[str, str], list[str]]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebooks, without outputs."""
-    return write_notebooks(tmp_path_factory.mktemp("repository") / "notebooks")
+    """The notebooks, without outputs; of some, what their panels need."""
+    return write_notebooks(tmp_path_factory.mktemp("repository") / "notebooks", PANELS)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +69,7 @@ def lab(notebooks: Path, overheard, tmp_path_factory: pytest.TempPathFactory) ->
         yield server
 
 
-PAGES = [("lab", name) for name in notebook_names("00", "01", "04")]
+PAGES = [("lab", name) for name in notebook_names("00", *PANELS)]
 PAGES += [("voila", name) for name in notebook_names("00")]
 
 

@@ -39,15 +39,15 @@ def notebook_names(*numbers: str) -> list[str]:
     return [path.stem for path in find_sources() if path.stem[:2] in numbers]
 
 
-def write_notebooks(folder: Path) -> Path:
+def write_notebooks(folder: Path, panels_of: Sequence[str] = ()) -> Path:
     """Write the notebooks without outputs into a folder: what shows there later was run there.
 
-    The playground is written whole, as it is a page of its own; of the others what their live panels need.
+    panels_of: numbers of those of which only the live panels are written, and what these need.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for source in find_sources():
         notebook = read_source(source)
-        if not source.stem.startswith("00"):
+        if source.stem[:2] in panels_of:
             notebook.cells = panel_cells(notebook.cells)
         nbformat.write(notebook, folder / f"{source.stem}.ipynb")
     return folder
