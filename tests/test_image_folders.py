@@ -10,8 +10,8 @@ import torch
 from dataset_checks import SPLITS, refused, same, sizes
 from PIL import Image, features
 
-from semanticnn_core.datasets import DataError, ImageDataset, folder, load_dataset
-from semanticnn_core.datasets.folder import decode_image
+from semanticnn_core.datasets import DataError, ImageDataset, image_files, load_dataset
+from semanticnn_core.datasets.image_files import decode_image
 
 
 def paint(path: Path, color="gray", size=(20, 16), mode="RGB", **options) -> Path:
@@ -228,10 +228,12 @@ def test_images_are_decoded_once_while_there_is_room(tmp_path, monkeypatch):
     dataset = load_dataset(fill(tmp_path / "pets", cat=10, dog=10), image_size=8)
     smaller = type(dataset.train["image"])(dataset.train["image"].source, 4)
     first = dataset.train["image"][:]
-    monkeypatch.setattr(folder, "decode_image", lambda file, size: torch.full((3, size, size), 7, dtype=torch.uint8))
+    monkeypatch.setattr(
+        image_files, "decode_image", lambda file, size: torch.full((3, size, size), 7, dtype=torch.uint8)
+    )
     assert torch.equal(dataset.train["image"][:], first)
     assert (smaller[:] == 7).all(), "another size is another image"
-    monkeypatch.setattr(folder, "KEPT", 0)
+    monkeypatch.setattr(image_files, "KEPT", 0)
     dataset.train["image"].source.decoded.clear()
     assert (dataset.train["image"][:] == 7).all() and not dataset.train["image"].source.decoded
 

@@ -24,7 +24,7 @@ from semanticnn_core import cli
 from semanticnn_core.channels import BitErrors, frames
 from semanticnn_core.channels.frames import HEADER, Framing, Header, joined, protected, recovered
 from semanticnn_core.channels.packets import Packets
-from semanticnn_core.datasets.folder import decode_image
+from semanticnn_core.datasets.image_files import decode_image
 from semanticnn_core.live.camera import opened, pictures
 from semanticnn_core.live.device import send_images, send_payloads
 from semanticnn_core.live.edge import Edge

@@ -61,7 +61,7 @@ class Encode(SentBySystem):
     def __call__(self) -> None:
         import torch
 
-        from semanticnn_core.datasets.folder import decode_image
+        from semanticnn_core.datasets.image_files import decode_image
         from semanticnn_core.files import claim, replacing
         from semanticnn_core.systems import SemanticNN, load_checkpoint
 

@@ -138,7 +138,7 @@ class Send(Framed):
     def __call__(self) -> None:
         import torch
 
-        from semanticnn_core.datasets.folder import decode_image
+        from semanticnn_core.datasets.image_files import decode_image
         from semanticnn_core.live.camera import opened, pictures
         from semanticnn_core.systems import load_checkpoint, open_checkpoint
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from semanticnn_core.datasets.base import DataError, ImageDataset, Split
-from semanticnn_core.datasets.folder import DecodedImages, ImageFiles, reason, to_rgb
+from semanticnn_core.datasets.image_files import DecodedImages, ImageFiles, reason, to_rgb
 
 GRAY = (128, 128, 128)
 """What fills the square beside an image."""

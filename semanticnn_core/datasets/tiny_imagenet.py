@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from semanticnn_core.datasets.base import DataError, ImageDataset, Split, listed
-from semanticnn_core.datasets.folder import DecodedImages, ImageFiles
+from semanticnn_core.datasets.image_files import DecodedImages, ImageFiles
 from semanticnn_core.datasets.images import complete
 from semanticnn_core.files import visible
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
-from semanticnn_core.datasets.folder import fitted
+from semanticnn_core.datasets.image_files import fitted
 
 if TYPE_CHECKING:
     import cv2

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from semanticnn_core.datasets import DataError
-from semanticnn_core.datasets.folder import decode_image
+from semanticnn_core.datasets.image_files import decode_image
 
 LARGEST_FILE = 20_000_000
 """Bytes; a larger file does not leave the browser."""
