@@ -27,7 +27,7 @@ DATA = {0.01: (304, 320, 336), 0.025: (256, 272, 288), 0.05: (208, 224, 240)}
 
 @dataclass(frozen=True)
 class Codes:
-    """Send messages through the codes; about a quarter of an hour on one core, nearly all of it sionna's."""
+    """Send messages through the codes; under ten minutes on one core, nearly all of it sionna's."""
 
     messages: int = 200
     """Messages at each rate and size."""
