@@ -43,7 +43,7 @@ bench: $(STAMP) ## run the benchmarks
 	$(PY) tests/benchmarks/run.py $(ARGS)
 
 notebooks: $(STAMP) ## execute notebooks/source/*.py into the .ipynb to commit; NAMES="01 03"
-	$(PY) -m semanticnn_core.runner.notebooks $(NAMES)
+	$(PY) -m semanticnn_core.runner.committed $(NAMES)
 	$(PY) -m semanticnn_core.runner.overview
 
 clean: ## remove .venv and caches; data/ and runs/ stay

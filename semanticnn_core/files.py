@@ -37,6 +37,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file of UTF-8 text, whole or not at all; see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def alone(folder: str | Path) -> Iterator[None]:
     """Within it no other process of this machine is between reading and writing a file of this folder, if all ask."""

@@ -7,7 +7,8 @@ import pytest
 
 from semanticnn_core.panels.voila.__main__ import OPTIONS
 from semanticnn_core.runner import pages
-from semanticnn_core.runner.notebooks import NOTEBOOKS, find_sources, read_source, run_notebooks
+from semanticnn_core.runner.notebooks import run_notebooks
+from semanticnn_core.runner.sources import NOTEBOOKS, find_sources, read_source
 
 WORDS, FIGURES, CELLS = 1400, 10, 40
 SOURCES = find_sources()

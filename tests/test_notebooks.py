@@ -14,15 +14,10 @@ from semanticnn_core.files import CHECKOUT
 from semanticnn_core.panels.kernel import environment
 from semanticnn_core.panels.voila.__main__ import main as serve_with_voila
 from semanticnn_core.runner import pages
-from semanticnn_core.runner.notebooks import (
-    NOTEBOOKS,
-    check_pairs,
-    find_sources,
-    read_source,
-    regenerate,
-    run_notebooks,
-)
+from semanticnn_core.runner.committed import check_pairs, regenerate
+from semanticnn_core.runner.notebooks import run_notebooks
 from semanticnn_core.runner.parameters import chosen_parameters, default_parameters
+from semanticnn_core.runner.sources import NOTEBOOKS, find_sources, read_source
 
 GOOD = r"""# %% [markdown]
 # # A symbol survives

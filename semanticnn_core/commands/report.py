@@ -30,7 +30,7 @@ class Report(Settings):
 
     def __call__(self) -> None:
         from semanticnn_core.datasets import DataError, load_dataset
-        from semanticnn_core.files import claim, replacing
+        from semanticnn_core.files import claim, write_text
         from semanticnn_core.runner.checkpoint_report import Subject, report_page
         from semanticnn_core.runner.pages import is_ours
         from semanticnn_core.systems.checkpoints import find_checkpoint, load_checkpoint, matching
@@ -53,6 +53,5 @@ class Report(Settings):
         text = report_page(
             Subject(self.checkpoint, folder, checkpoint, system, data, missing, findings, self.images, this_command())
         )
-        with replacing(out / PAGE) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(out / PAGE, text)
         print(out / PAGE)

@@ -18,7 +18,7 @@ class Results(Settings):
 
     def __call__(self) -> None:
         from semanticnn_core.evaluation.report import pages
-        from semanticnn_core.files import replacing
+        from semanticnn_core.files import write_text
 
         found = pages(self.data_root)
         stale = [path for path, text in found.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
@@ -26,6 +26,5 @@ class Results(Settings):
             names = ", ".join(map(str, stale))
             sys.exit(f"{names}: not what the tables give; write them with: semanticnn results")
         for path in stale:
-            with replacing(path) as temporary:
-                temporary.write_text(found[path], encoding="utf-8")
+            write_text(path, found[path])
         print("\n".join(f"{path}: written" for path in stale) or f"all {len(found)} pages are as the tables give them")

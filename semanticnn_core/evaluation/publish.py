@@ -11,7 +11,7 @@ import pandas as pd
 from semanticnn_core.config import BER_GRID, UNCOMPRESSED
 from semanticnn_core.evaluation.sweep import summarize
 from semanticnn_core.evaluation.tables import COLUMNS, read_table
-from semanticnn_core.files import replacing
+from semanticnn_core.files import replacing, write_text
 
 RESULTS = "results.csv"
 
@@ -65,8 +65,7 @@ def add_results(
 def write_readme(folder: Path) -> None:
     """Write a checkpoint folder's README.md from its config.json and results.csv."""
     page = checkpoint_page(folder)
-    with replacing(folder / "README.md") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(folder / "README.md", page)
 
 
 def checkpoint_page(folder: Path) -> str:

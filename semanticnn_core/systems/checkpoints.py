@@ -16,7 +16,7 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, CodecConfig
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.datasets.base import DataError, ImageDataset
-from semanticnn_core.files import CHECKOUT, located, replacing
+from semanticnn_core.files import CHECKOUT, located, replacing, write_text
 from semanticnn_core.tasks.split import CLASSIFIERS, DETECTORS, SplitModel
 from semanticnn_core.tasks.state_dicts import Weights, read_state_dict
 
@@ -222,9 +222,8 @@ def save_checkpoint(
         name: {**described.get(name, {}), "kind": SEMANTICNN, "settings": codec.config.to_dict()}
         for name, codec in systems.items()
     }
-    with replacing(folder / "config.json") as temporary:
-        content = json.dumps({**about, "base": model.description, "systems": kinds}, indent=2, ensure_ascii=False)
-        temporary.write_text(content + "\n", encoding="utf-8")
+    content = json.dumps({**about, "base": model.description, "systems": kinds}, indent=2, ensure_ascii=False)
+    write_text(folder / "config.json", content + "\n")
 
 
 def kept_systems(

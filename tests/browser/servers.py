@@ -20,7 +20,7 @@ from pathlib import Path
 
 import nbformat
 
-from semanticnn_core.runner.notebooks import find_sources, read_source
+from semanticnn_core.runner.sources import find_sources, read_source
 
 PATIENCE = 180.0
 """Seconds that anything may take on a busy machine; what should be fast is measured, not waited for."""

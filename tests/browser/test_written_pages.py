@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from semanticnn_core.runner import pages
-from semanticnn_core.runner.notebooks import NOTEBOOKS, find_sources
+from semanticnn_core.runner.sources import NOTEBOOKS, find_sources
 
 pytestmark = pytest.mark.browser
 NAMES = [source.stem for source in find_sources()]
