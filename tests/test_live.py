@@ -318,7 +318,7 @@ def test_a_film_is_opened_by_opencv_and_what_is_none_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_three_programs_talk_and_stop_cleanly(workplace):  # noqa: F811
+def test_three_programs_talk_and_stop_cleanly(workplace, capsys):  # noqa: F811
     def started(command: str) -> tuple[subprocess.Popen, str]:
         words = [sys.executable, "-m", "semanticnn_core", *shlex.split(command)]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -328,22 +328,17 @@ def test_three_programs_talk_and_stop_cleanly(workplace):  # noqa: F811
     port = int(said.split(",")[0].rsplit(":", 1)[1])
     link, said = started(f"impair --to 127.0.0.1:{port} --port 0 --ber 0.02")
     port = int(said.split(",")[0].rsplit(":", 1)[1])
-    out = subprocess.run(
-        [sys.executable, "-m", "semanticnn_core", "send", "0.png", "1.png", "--checkpoint", "whole", "--float",
-         "--to", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert "2 of 2 answered" in out.stdout, out.stderr
-    out = subprocess.run(
-        [sys.executable, "-m", "semanticnn_core", "send", "0.png", "--checkpoint", "whole", "--dataset", "stripes.npz",
-         "--compiled", "--to", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert "1 of 1 answered" in out.stdout and "floating point" not in out.stderr, out.stderr
+    send = f"send --checkpoint whole --to 127.0.0.1:{port}"
+    device, said = started(f"{send} --float 0.png 1.png")
+    rest, _ = device.communicate(timeout=120)
+    assert device.returncode == 0 and "2 of 2 answered" in said + rest
+    cli.main(shlex.split(f"{send} --dataset stripes.npz --compiled 0.png"))  # what else it does needs no own process
+    said = capsys.readouterr()
+    assert "1 of 1 answered" in said.out and "floating point" not in said.err, said.err
     for process, word in ((link, "datagrams"), (edge, "3 answered")):
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=20)
         assert process.returncode == 0 and word in rest
-    silent = subprocess.run(
-        [sys.executable, "-m", "semanticnn_core", "send", "0.png", "--checkpoint", "whole", "--float", "--patience",
-         "0.2", "--to", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert silent.returncode == 2 and "nobody answered" in silent.stderr
+    with pytest.raises(SystemExit) as end:
+        cli.main(shlex.split(f"{send} --float --patience 0.2 0.png"))
+    assert end.value.code == 2 and "nobody answered" in capsys.readouterr().err
