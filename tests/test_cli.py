@@ -249,7 +249,7 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert own["commands"] == [f"semanticnn {command}", f"semanticnn {finer}"]
     assert own["training"]["stage1"]["epochs"] == len(own["training"]["finetune"]) == 1
     other = f"train --checkpoint made --encoder finer --limit 12 {ONE_EPOCH} --codec.decoder-widths 6 6"
-    other = f"{other} --system tolerant --stage2.lost 0.5 --out newer"
+    other = f"{other} --system tolerant --stage2.lost 0.5 --slices --out newer"
     semanticnn(other, monkeypatch)
     newer = load_checkpoint("newer")
     assert newer.system("tolerant").config == dataclasses.replace(third.codec.config, decoder_widths=(6, 6))
@@ -257,7 +257,8 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert newer.about["systems"]["tolerant"]["commands"] == [*own["commands"], f"semanticnn {other}"]
     capsys.readouterr()
     assert "--finetune and --encoder exclude each other" in mistake(f"{other} --finetune", capsys)
-    whole = f"train --checkpoint made --start newer --limit 12 {SMALL} --stage2.epochs 1 --out begun --system tolerant"
+    whole = f"train --checkpoint made --start newer --limit 12 {SMALL} --stage2.epochs 1 --slices --out begun"
+    whole = f"{whole} --system tolerant"
     semanticnn(whole, monkeypatch)
     begun = load_checkpoint("begun").about["systems"]["tolerant"]
     before = newer.about["systems"]["tolerant"]
@@ -265,7 +266,8 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert begun["training"]["stage1"] == before["training"]["stage1"] and len(begun["training"]["finetune"]) == 1
     capsys.readouterr()
     alone = (
-        f"train --checkpoint made --limit 12 {SMALL} --stage1.epochs 1 --stage2.epochs 0 --out alone --system denoised"
+        f"train --checkpoint made --limit 12 {SMALL} --stage1.epochs 1 --stage2.epochs 0 --slices --out alone "
+        "--system denoised"
     )
     semanticnn(alone, monkeypatch)
     assert "stage 2" not in capsys.readouterr().err
@@ -303,7 +305,7 @@ def test_train_resumes_where_it_stopped(capsys, workplace, monkeypatch):
 @pytest.mark.slow
 def test_stage_2_never_goes_on_from_an_earlier_training(workplace, monkeypatch):
     semanticnn("train-base --dataset stripes.npz --image-size 32 --training.epochs 1", monkeypatch)
-    command = f"train --checkpoint runs/checkpoints/mobilenet_v2-stripes {ONE_EPOCH} {SMALL} --out made"
+    command = f"train --checkpoint runs/checkpoints/mobilenet_v2-stripes {ONE_EPOCH} {SMALL} --slices --out made"
     semanticnn(command, monkeypatch)
     state = "made-*/semanticnn-stage2"
     assert list(Path("runs/training").glob(state))
