@@ -25,21 +25,29 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def shown(browser, written, request):
+    """One of the pages, opened once; its tests share it and run in this order."""
+    context = browser.new_context(viewport={"width": 390, "height": 900})
+    page = context.new_page()
+    page.goto((written / f"{request.param}.html").as_uri())
+    yield page
+    context.close()
+
+
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("name", [*NAMES, "course"])
-def test_no_line_is_cut_at_any_width(written, blank, screenshots, name, width):
-    blank.page.set_viewport_size({"width": width, "height": 900})
-    blank.page.goto((written / f"{name}.html").as_uri())
-    blank.page.screenshot(path=screenshots / f"page-{name}-{width}.png", full_page=True)
-    assert blank.page.evaluate(CUT) == []
-    assert blank.page.evaluate("() => document.scrollingElement.scrollWidth") <= width
+@pytest.mark.parametrize("shown", [*NAMES, "course"], indirect=True)
+def test_no_line_is_cut_at_any_width(shown, screenshots, request, width):
+    shown.set_viewport_size({"width": width, "height": 900})
+    shown.screenshot(path=screenshots / f"page-{request.node.callspec.params['shown']}-{width}.png", full_page=True)
+    assert shown.evaluate(CUT) == []
+    assert shown.evaluate("() => document.scrollingElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_answers_show_when_they_are_asked_for(written, blank, name):
-    blank.page.goto((written / f"{name}.html").as_uri())
-    folded = blank.page.locator("details")
-    assert folded.count() and folded.count() == blank.page.locator("details:not([open])").count()
+@pytest.mark.parametrize("shown", NAMES, indirect=True)
+def test_answers_show_when_they_are_asked_for(shown):
+    folded = shown.locator("details")
+    assert folded.count() and folded.count() == shown.locator("details:not([open])").count()
     answer = folded.last.locator(":scope > :not(summary)").first
     assert not answer.is_visible()
     folded.last.locator("summary").click()
