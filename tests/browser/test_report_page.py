@@ -20,8 +20,9 @@ def page_file(tmp_path_factory) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(params=LOOKS, ids=lambda look: "-".join(map(str, look)))
+@pytest.fixture(scope="module", params=LOOKS, ids=lambda look: "-".join(map(str, look)))
 def shown(browser, page_file, request):
+    """The page in one look; tests of one look share it and run in this order."""
     scheme, width = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = Watched(context.new_page(), f"{scheme}-{width}")
