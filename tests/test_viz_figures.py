@@ -211,7 +211,6 @@ def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
     curves = pd.DataFrame([(name, ber, 0.5) for name in NAMES for ber in (0.01, 0.1)], columns=["system", "ber", "t"])
     quantizer = staircases.coded_quantizer(latents, torch.linspace(-1, 1, 4), 2.0)
     run = staircases.CenterRun(quantizer, torch.arange(2), torch.rand(2, 4), torch.rand(2))
-    wrong = pd.DataFrame([(name, 0.1, 0.5) for name in NAMES], columns=["code", "ber", "wrong"])
     for figure in (
         figures.draw_history(dict.fromkeys(NAMES, rows), {"x": "a term"}),
         figures.draw_curves(curves, "t", "system", "accuracy, %"),
@@ -219,7 +218,6 @@ def test_names_of_systems_and_runs_are_drawn_as_they_are_spelled(journeys):
         figures.draw_occupancy(dict.fromkeys(NAMES, use)),
         maps.draw_maps(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), dict.fromkeys(NAMES, torch.rand(1, 4, 4))),
         code_words.draw_error_matrices(dict.fromkeys(NAMES, quantizer), 0.1),
-        code_words.draw_wrong_curves(wrong),
         staircases.draw_trajectories(dict.fromkeys(NAMES[:3], run), latents, dict.fromkeys(NAMES[:3], use)),
         firmware.draw_memory(dict.fromkeys(NAMES, 9), {f"{name} ": 9 for name in NAMES}),
     ):

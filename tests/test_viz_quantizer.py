@@ -113,13 +113,6 @@ def test_one_flipped_bit_stays_in_its_symbol_or_runs_on():
     assert symbol_codes.single_flip_damage(uneven, symbols, range(0, 600, 7)).max() > 50
 
 
-def test_a_fixed_length_code_is_wrong_as_often_as_theory_says():
-    symbols = np.random.default_rng(0).integers(0, 8, (4, 1024)).tolist()
-    table = symbol_codes.wrong_shares({"fixed": fixed_length(8)}, symbols, (0.0, 0.05), seeds=3)
-    wrong = table.groupby("ber").wrong.mean()
-    assert wrong[0.0] == 0 and wrong[0.05] == pytest.approx(1 - 0.95**3, abs=0.01)
-
-
 def test_every_picture_is_drawn(latents):
     quantizer = learning.with_centers(latents, learning.quantile_centers(latents, 8))
     run = learning.learn_centers(latents, torch.linspace(-3, 6, 8), steps=3)
@@ -130,13 +123,11 @@ def test_every_picture_is_drawn(latents):
         show.draw_journey(image, latents[0, ..., 0], quantizer),
         show.draw_staircases(latents, quantizer, (1.0, 4.0)),
         show.draw_trajectories({"start": run}, latents, {"Lloyd–Max": learning.lloyd_max(latents, 8)}),
-        show.draw_occupancies({"one": quantizer.prior}),
         show.draw_mapping_grid(latents, (2, 8), (0.0, 0.05), 4.0),
         show_codes.draw_error_matrices({"natural": quantizer}, 0.01),
         show_codes.draw_received_values(quantizer, [0.001, 0.1, 0.5]),
         show_codes.draw_order_curves({"case": orders}),
         show_codes.draw_flip_damage({"Huffman": (code, 5)}, symbols),
-        show_codes.draw_wrong_curves(symbol_codes.wrong_shares({"Huffman": code}, [symbols], (0.01,), seeds=2)),
     ]
     for figure in figures:
         figure.canvas.draw()

@@ -41,6 +41,8 @@ import torch
 
 from semanticnn_core.studies import centers as learning
 from semanticnn_core.studies import symbol_codes
+from semanticnn_core.studies.exercises import notebook_01 as check
+from semanticnn_core.studies.guesses import compare_guess
 from semanticnn_core.studies.huffman import fixed_length, huffman
 from semanticnn_core.systems import open_checkpoint
 from semanticnn_core.viz import code_words as show_codes
@@ -49,6 +51,8 @@ from semanticnn_core.viz.style import use_style
 
 use_style()
 images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 10)
+published, data = open_checkpoint(checkpoint, dataset)
+model, codec = published.model, published.codec
 
 # %% [markdown]
 # ## 1 · From picture to code words
@@ -58,15 +62,11 @@ images_used, steps, seeds = (64, 100, 3) if profile == "fast" else (500, 1000, 1
 # the learned centres, and only the *name* of that centre, a word of $b = \log_2 n$ bits, leaves the device.
 
 # %%
-published, data = open_checkpoint(checkpoint, dataset)
-model, codec = published.model, published.codec
 images = data.test.first(images_used)["image"]
 with torch.no_grad():
     latents = codec.encoder(model.device_part(images)).permute(0, 2, 3, 1).contiguous()  # as sent
 size = codec.payload_bytes(model.feature_shape)
 print(f"{latents[0].numel()} latents an image, {codec.quantizer.bits} bits each: {size} bytes")
-
-# %%
 busiest = latents[image_index].flatten(0, 1).var(0).argmax()
 show.draw_journey(images[image_index], latents[image_index, ..., busiest], codec.quantizer)
 
@@ -98,15 +98,20 @@ show.draw_staircases(latents, codec.quantizer, sharpness)
 #
 # The gradient is large exactly where the quantiser is in doubt.
 #
-# **Exercise 1.** Check the formula against automatic differentiation.
+# **Exercise 1.** Check the formula against automatic differentiation, with the codec's centres and the $\sigma$ of the
+# parameters. How large is the slope where it is largest?
+
+# %%
+answer = None  # the largest slope
+check.largest_slope(answer, latents, codec.quantizer.levels, sigma)
 
 # %% tags=["solution"]
-x = torch.linspace(*show.shown_range(latents), 200).requires_grad_()
+x = torch.linspace(*show.shown_range(latents), 1000).requires_grad_()
 smooth = learning.with_centers(latents, codec.quantizer.levels, sigma)
 (smooth.soft_assign(x) @ smooth.levels).sum().backward()
-formula = show.mapping(smooth, show.shown_range(latents), points=200).slope
+formula = show.mapping(smooth, show.shown_range(latents), points=1000).slope
 print(f"largest difference: {float((x.grad - formula).abs().max()):.1e}")
-print(f"largest slope: {float(formula.max()):.2f}")
+check.largest_slope(x.grad.max(), latents, codec.quantizer.levels, sigma)
 
 # %% [markdown]
 # ## 3 · Centres that move
@@ -126,8 +131,6 @@ even = torch.linspace(float(flat.min()), float(flat.max()), n_centers)
 starts = {"evenly spaced": even, "drawn by lot": learning.random_start(flat, n_centers, seed)}
 settings = {"ber": ber, "sigma": sigma, "steps": steps, "seed": seed}
 runs = {name: learning.learn_centers(flat, start, alpha=alpha, **settings) for name, start in starts.items()}
-
-# %%
 goals = {"quantiles": learning.quantile_centers(flat, n_centers), "Lloyd–Max": learning.lloyd_max(flat, n_centers)}
 show.draw_trajectories(runs, latents, goals)
 
@@ -136,30 +139,25 @@ show.draw_trajectories(runs, latents, goals)
 # centre gets the same number of latents) and *Lloyd–Max* (the least squared error without bit errors). The gradient
 # finds its own place, because its goal mentions both, and the flips too. Do both starts end in the same place?
 #
-# **Exercise 2.** One lot proves little. Repeat with several seeds: does the end depend on the start?
+# **Exercise 2.** One lot proves little. Start from lots of several seeds, and read the runs' `distortion`: which share
+# of the variance is lost at the end, in the mean over the seeds? Does it depend on the start?
+
+# %%
+answer = None  # the mean share of the variance lost after learning, in %
+check.lost_after(answer, flat, n_centers, seeds, ber=ber, alpha=alpha, sigma=sigma, steps=steps)
 
 # %% tags=["solution"]
 lots = [learning.random_start(flat, n_centers, s) for s in range(seeds)]
 again = [learning.learn_centers(flat, lot, ber, alpha, sigma, steps, seed=s) for s, lot in enumerate(lots)]
 for name, place in {"before": 0, "after": -1}.items():
     lost = torch.stack([run.distortion[place] for run in again])
-    print(f"{name}: {float(lost.mean()):.3f} ± {float(lost.std()):.3f} of the variance lost, over {seeds} seeds")
+    print(f"{name}: {float(lost.mean()):.1%} ± {float(lost.std()):.1%} of the variance lost, over {seeds} seeds")
+check.lost_after(100 * lost.mean(), flat, n_centers, seeds, ber=ber, alpha=alpha, sigma=sigma, steps=steps)
 
 # %% [markdown]
 # A centre that no latent is close to is a code word that is never sent: bits paid for and not used. The *entropy* of
 # the use says how many bits of news a symbol carries, and $L_\mathrm{div}$ is precisely what is missing:
-# $H(u) = \log_2 n - L_\mathrm{div} / \ln 2$. Below, the even start before learning, after learning the error alone
-# ($\alpha = 0$), and after learning both. Which centres have too little work?
-
-# %%
-alone = learning.learn_centers(flat, even, alpha=0.0, **settings)
-learned = runs["evenly spaced"].quantizer
-cases = {"before": learning.with_centers(flat, even), "error alone": alone.quantizer, f"with α = {alpha:g}": learned}
-show.draw_occupancies({name: each.prior for name, each in cases.items()})
-
-# %% [markdown]
-# The outer centres wait for large latents, which are few. The error alone already moves them into the crowd here,
-# $L_\mathrm{div}$ a little further; data with long tails need it more.
+# $H(u) = \log_2 n - L_\mathrm{div} / \ln 2$. Section 6 measures it.
 #
 # ## 4 · Who is mistaken for whom
 #
@@ -172,6 +170,7 @@ show.draw_occupancies({name: each.prior for name, each in cases.items()})
 # mistake lands on a neighbour or far away.
 
 # %%
+learned = runs["evenly spaced"].quantizer
 orders = {name: show.coded_quantizer(flat, learned.levels, sigma, name) for name in ("natural", "gray")}
 show_codes.draw_error_matrices(orders, ber)
 
@@ -192,7 +191,12 @@ show_codes.draw_received_values(natural, torch.logspace(-4, torch.tensor(0.5).lo
 # As the link gets worse, all values shrink to the mean: at $p = 0.5$ the bits say nothing, and the mean is the best
 # one can do. On the right, what that prudence saves over believing the symbol.
 #
-# **Exercise 3.** At $p = 0.5$ believing costs about twice the variance, the posterior mean once. Why?
+# **Exercise 3.** At $p = 0.5$ the posterior mean costs the variance of what is sent, once. How many variances does
+# believing cost, to one digit after the point, and why?
+
+# %%
+answer = None  # how many variances
+check.believing_costs(answer, natural)
 
 # %% tags=["solution"]
 believing = ((natural.levels[:, None] - natural.levels) ** 2 * natural.prior[:, None]).sum(0).mean()
@@ -201,6 +205,7 @@ posterior = natural.expected_distortion(0.5)
 print(f"believing: {float(believing / variance):.2f} variances, posterior mean: {float(posterior / variance):.2f}")
 print("What is sent and what is received are independent, so their variances add up.")
 print("(Not exactly twice: received are all words equally often, however unevenly they are sent.)")
+check.believing_costs(believing / variance, natural)
 
 # %% [markdown]
 # ## 5 · Which word for which centre?
@@ -232,7 +237,11 @@ symbol_codes.rank_orders(comparisons, ber=0.05)
 # order wins everywhere. So the optimum is searched once, after training, for the whole range of error rates, and stored
 # with the codec.
 #
-# **Exercise 4.** Does the best order change if the receiver believes each symbol?
+# **Exercise 4.** Does the best order change if the receiver believes each symbol? (`optimal_order` finds both.)
+
+# %%
+answer = None  # "yes" or "no"
+check.order_changes(answer, learned)
 
 # %% tags=["solution"]
 from semanticnn_core.codec.code_order import optimal_order
@@ -240,7 +249,7 @@ from semanticnn_core.codec.code_order import optimal_order
 best = [optimal_order(learned.levels, learned.prior, (1e-4, 0.05), rule) for rule in (True, False)]
 for rule, order in zip(("posterior", "believing"), best, strict=True):
     print(f"{rule:9}", *(f"{word:0{learned.bits}b}" for word in order.tolist()))
-print("The same words for both." if torch.equal(*best) else "Other words: a flip's cost depends on the receiver.")
+check.order_changes("no" if torch.equal(*best) else "yes", learned)
 
 # %% [markdown]
 # ## 6 · Why not Huffman?
@@ -259,7 +268,7 @@ for name, each in {"evenly spaced centres": spaced, "learned centres": learned}.
 # Now flip **one** bit of one real image and decode. A fixed-length decoder always knows where a word begins.
 # Huffman's reads a wrong word, begins the next one at the wrong bit, and may come out with a symbol too many or too
 # few: then all that follows stands in the wrong place. Shown are a median bit, and an unlucky one: one in twenty is as
-# bad or worse. Where must a flipped bit be to do the most damage?
+# bad. Where does a flipped bit do the most damage?
 
 # %%
 codes = {"fixed length": fixed_length(n_centers), "Huffman": huffman(spaced.prior.tolist())}
@@ -274,26 +283,26 @@ shown |= {f"Huffman, {name} bit": (codes["Huffman"], place) for name, place in p
 show_codes.draw_flip_damage(shown, sent[image_index])
 
 # %% [markdown]
-# And an image meets more than one flip: at 1 % errors, about thirty.
-
-# %%
-rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 2.5e-2, 5e-2]
-show_codes.draw_wrong_curves(symbol_codes.wrong_shares(codes, sent[:8], rates, seeds))
-
-# %% [markdown]
-# The fixed-length curve is $1 - (1-p)^b$, no more: errors stay where they happen. Huffman's words would need a channel
-# code around them. Shannon's theorem says how many bits even the best of all must add, $1/(1 - h(p)) - 1$, with
-# $h(p)$ the entropy of one flip: 1 % more at 0.1 % errors, 9 % at 1 %, 40 % at 5 %. Compare with what was saved.
+# And an image meets more than one flip: at 1 % errors, about thirty. Of words of one length the share $1 - (1-p)^b$ is
+# wrong, no more. Huffman's would need a channel code around them. Shannon says how many bits even the best of all must
+# add, $1/(1 - h(p)) - 1$, with $h(p)$ the entropy of one flip: 9 % more at 1 % errors, 40 % at 5 %. Compare with what
+# was saved.
 #
 # ## 7 · Move it yourself
 #
 # Sharpness, number of centres, bit error rate, code order. (A page without widgets shows a still: rows are error rates,
 # columns numbers of centres; black is sent, red the mean of what arrives, the band its spread.)
 #
-# - At 5 % errors, is it better to send 64 centres or 8? Mind the bytes, too.
+# - At 5 % errors 64 centres lose less than 8, for twice the bytes. How much less? Guess before you move.
 # - From which rate on does what *arrives* no longer look like a staircase?
 
 # %%
+guess = None  # how much less of the variance 64 centres lose at 5 % errors than 8, in points
+
+# %%
+few, many = (learning.with_centers(flat, learning.lloyd_max(flat, count)) for count in (8, 64))
+lost = [float(learning.relative_distortion(each, flat, 0.05)) for each in (few, many)]
+compare_guess(guess, 100 * (lost[0] - lost[1]), "points")
 if interactive:
     from semanticnn_core.panels.quantizer import QuantizerPanel
 

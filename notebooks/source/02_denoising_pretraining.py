@@ -37,7 +37,9 @@ from dataclasses import replace
 from semanticnn_core.channels import BinarySymmetric, BitErrors
 from semanticnn_core.config import BER_GRID, CodecTrainConfig
 from semanticnn_core.evaluation import byte_counts, sweep
-from semanticnn_core.studies import receivers
+from semanticnn_core.studies import receivers, second_task
+from semanticnn_core.studies.exercises import notebook_02 as check
+from semanticnn_core.studies.guesses import compare_guess, spread_over_seeds
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.training import new_codec, pretrain_denoising
@@ -94,9 +96,9 @@ print(f"{payload.data.shape[1]} bytes, {damaged} of them damaged; the edge answe
 #
 # $$L_\mathrm{bit} = \mathrm{MSE}(s, \hat s) = \frac{1}{N}\sum_k \left(s_k-\hat s_k\right)^2$$
 #
-# No label and no task appears in it, so any task that starts from this feature can use the codec. At the start its
-# encoder already keeps what varies most in the data (their principal components); its decoder knows nothing. We send
-# one test image, as real bytes, over channels that flip more and more bits.
+# No label and no task appears in it, so any task that starts from this feature should be able to use the codec: below,
+# two do. At the start its encoder already keeps what varies most in the data (their principal components); its decoder
+# knows nothing. We send one test image, as real bytes, over channels that flip more and more bits.
 
 # %%
 budget = 1200 if fast else None
@@ -162,17 +164,55 @@ figures.draw_curves(errors, "feature_mse", "system", "MSE of the feature", refer
 # takes its share. (An error rate of 0 never came up in training, so its point may lie above its neighbour.)
 #
 # And the shipped codec? A number near 1, or above, says that by this measure the feature that arrives is worth no more
-# than none.
-# Yet notebook 03 has the edge answer from it.
+# than none. Yet notebook 03 has the edge answer from it.
 #
-# **Exercise 1.** How much of the live codec's error at each rate is the channel's fault, and how much is there without
-# any flip? (Take the smallest error of the table for "without".) From which rate on is it most of it?
+# **Exercise 1.** How much of the live codec's error at 5 % is the channel's fault, and how much is there without any
+# flip? (Take the smallest error of the table for "without".) From which rate on is it most of it?
+
+# %%
+answer = None  # the channel's share of the live codec's error at 5 % bit errors, in %
+check.channel_share(answer, errors, "live, stage 1")
 
 # %% tags=["solution"]
 live = errors[errors["system"] == "live, stage 1"].groupby("ber")["feature_mse"].agg(["mean", "std"])
 live["share of the channel, %"] = share = 100 * (1 - live["mean"].min() / live["mean"])
 print(f"more than half: at {', '.join(map(figures.percent, share.index[share > 50])) or 'none of these rates'}")
+check.channel_share(share[0.05], errors, "live, stage 1")
 live.round(4)
+
+# %% [markdown]
+# ## One codec, two tasks
+#
+# The checkpoint holds a codec that ended after a longer stage 1, `denoised`. Let two tasks read its bytes. One is the
+# network's own: *which digit is it?* The other came later: *is the digit lighter or darker than what is around it?* Its
+# head is a linear layer, fitted in a second to features that crossed no link; it has met no codec. Beside it stands the
+# shipped codec, which was trained on for the digits. Guess: how often is the second task right behind each of them?
+
+# %%
+known, judged = data.train.first(1500 if fast else 5000), data.test.first(300 if fast else 2000)
+seen, new = ((model.device_part(each["image"]), second_task.lighter(each)) for each in (known, judged))
+head = second_task.fit_head(*seen)
+tasks = {"which digit": (model.edge_part, judged["label"]), "lighter or darker": (head, new[1])}
+both = {"denoised": published.systems.get("denoised", codec), "shipped": shipped}
+second_task.two_tasks(both, tasks, new[0]).style.format("{:.0%}")
+
+# %% [markdown]
+# The same bytes of `denoised` serve both tasks, at 5 % errors too. Behind the shipped codec, which is better at the
+# digits, the second head might as well toss a coin: what arrives is no longer the feature that it knows.
+#
+# **Exercise 2.** Did stage 2 throw away what the second task needs? Let shipped payloads cross a link with 1 % errors,
+# fit a head to what arrives (`second_task.received`, `fit_head`), and judge it on test images behind the same link.
+
+# %%
+answer = None  # how often such a head is right, in %
+check.own_head(answer, shipped, seen, new)
+
+# %% tags=["solution"]
+crossed = [second_task.received(shipped, each, 0.01, number) for number, (each, _) in enumerate((seen, new))]
+own = second_task.right_share(second_task.fit_head(crossed[0], seen[1]), crossed[1], new[1])
+print("It is all there, in a form of the codec's own: each further task needs a head made for this codec.")
+print("After stage 1 it needs none, for the feature itself comes back.")
+check.own_head(100 * own, shipped, seen, new)
 
 # %% [markdown]
 # ## A receiver that believes the wrong error rate
@@ -197,14 +237,18 @@ figures.draw_beliefs(exact, believed)
 # Each row has its zero on the diagonal. On the left nothing can be negative: theory forbids it. On the right it can: a
 # decoder learned what to do with an estimated rate, gives no guarantee, and never met the largest of these rates.
 #
-# **Exercise 2.** You may burn one single estimate into the receiver. Its *regret* is what it loses to the best one,
-# true rate by true rate. For which is the largest regret smallest? And is the best estimate the true rate?
+# **Exercise 3.** You may burn one single estimate into the receiver. Its *regret* is what it loses to the best one,
+# true rate by true rate. For which of the five is the largest regret smallest? And is the best estimate the true rate?
+
+# %%
+answer = None  # the estimate, in %
+check.least_regret(answer, believed)
 
 # %% tags=["solution"]
 error = believed.groupby(["ber", "believed"])["error"].mean().unstack()
 worst = 100 * error.sub(error.min(axis=1), axis=0).max()  # against the best answer to each truth
 wrong = (error.idxmin(axis=1) != error.index).sum()
-print(f"let it believe in {figures.percent(worst.idxmin())}, whatever the true rate")
+check.least_regret(100 * worst.idxmin(), believed)
 print(f"a wrong estimate beats the true rate at {wrong} of {len(error)} rates: a learned decoder takes it as an input")
 worst.rename("largest regret, % of the variance").round(2).to_frame()
 
@@ -212,11 +256,16 @@ worst.rename("largest regret, % of the variance").round(2).to_frame()
 # ## Move it yourself
 #
 # Slide the error rate, the channel seed, the image and the channel of the feature. Find an image on which one channel
-# seed hurts much more than another. Where in the feature does it hurt? Do all channels suffer alike? (A page without
-# widgets shows a still: the mean of all feature channels, and the edge's answer, red where it differs from the
-# uncompressed one.)
+# seed hurts much more than another. Where in the feature does it hurt? Do all channels suffer alike? Guess first: of
+# ten channel seeds, by how much is the worst worse than the best, for the second image at the parameters' error rate?
+# (A page without widgets shows a still: the mean of all feature channels, and the edge's answer, red where it differs
+# from the uncompressed one.)
 
 # %%
+guess = None  # by how much the worst seed's squared error is larger than the best one's, in %
+
+# %%
+compare_guess(guess, spread_over_seeds(SemanticNN(model, codec), images[1], ber), "%")
 if interactive:
     from semanticnn_core.panels.channel import FeaturePanel
 
@@ -231,6 +280,7 @@ shown
 # ## What to take along
 #
 # - A decoder trained on flipped bits gives back a feature without knowing which bits are wrong.
+# - What stage 1 gives back is the feature itself, so a task that never met the codec can read it.
 # - Most of its error on a good link is compression; the channel takes over where many bits flip.
 # - The receiver needs an idea of the error rate, but not an exact one.
 # - A squared error treats all channels alike. The task does not: that is notebook 03.

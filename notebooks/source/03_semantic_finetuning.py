@@ -41,6 +41,8 @@ from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import BER_GRID, UNCOMPRESSED, CodecTrainConfig, Slice
 from semanticnn_core.evaluation import publish, sweep, tables
 from semanticnn_core.studies import receivers
+from semanticnn_core.studies.exercises import notebook_03 as check
+from semanticnn_core.studies.guesses import compare_guess, tipping_rate
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
@@ -154,7 +156,11 @@ figures.draw_payload(journeys[0], data.classes)
 # nothing is repeated or corrected; the decoder takes the bytes as they are.
 #
 # **Exercise 1.** At which error rates would a link that repeats damaged packets work at all? Take the whole payload as
-# one packet: how often does it arrive untouched, and how many times must it be sent on average?
+# one packet: how many times must it be sent, on average, until it arrives untouched at 0.1 % bit errors?
+
+# %%
+answer = None  # how many times
+check.sendings(answer, len(journeys[0].payload))
 
 # %% tags=["solution"]
 bits = 8 * len(journeys[0].payload)
@@ -162,6 +168,7 @@ for rate in (1e-5, 1e-4, 1e-3, 0.01):
     untouched = (1 - rate) ** bits
     flips, times = f"{rate * bits:5.2f} flips", f"sent {1 / untouched:.3g} times"
     print(f"{figures.percent(rate):>8}: {flips}, untouched with probability {untouched:.2g}, {times}")
+check.sendings((1 - 0.001) ** -bits, len(journeys[0].payload))
 
 # %% [markdown]
 # ## What the edge answers
@@ -172,11 +179,15 @@ for rate in (1e-5, 1e-4, 1e-3, 0.01):
 figures.draw_gallery(journeys, test["label"][:8].tolist(), data.classes)
 
 # %% [markdown]
-# **Exercise 2.** Are answers that change the ones of which the network was unsure anyway? Split some test images at the
-# median of the uncompressed confidence and compare how often the two answers differ, over a few channel seeds.
+# **Exercise 2.** Are answers that change the ones of which the network was unsure anyway? Split `some` images at the
+# median of the uncompressed confidence. Over three channel seeds: which share of the changes is on the unsure half?
+
+# %%
+some = test[:160]
+answer = None  # the unsure half's share of the answers that change, in %
+check.unsure_share(answer, system, some, ber)
 
 # %% tags=["solution"]
-some = test[:160]
 sureness = model.answer_all(some).softmax(1).amax(1)
 table = sweep([system], some, [BitErrors(ber)], by_image=True)
 changed = 1 - table.pivot(index="seed", columns="image", values="agreement")
@@ -186,6 +197,7 @@ for name, chosen in (("sure", ~unsure), ("unsure", unsure)):
     print(f"{name:6} {rates.mean():.1f} ± {rates.std():.1f} % of the answers change")
 both = changed.sum().sum(), changed.loc[:, unsure].sum().sum()
 print(f"of {both[0]:.0f} answers that change, {both[1]:.0f} belong to the unsure half")
+check.unsure_share(100 * both[1] / both[0], system, some, ber)
 
 # %% [markdown]
 # ## Against the released code's scheme
@@ -254,11 +266,15 @@ results.draw_measured(table, reported, again)
 # ## Move it yourself
 #
 # Slide the error rate, the slice ratio, the channel seed and the image. Find the error rate at which an image tips
-# over. Is it the same for every seed? A small slice ratio sends only the middle of the code and mirrors the rest; which
-# images survive that? (A page without widgets shows a still: the mean of all feature channels, and the edge's answer,
-# red where it differs from the uncompressed one.)
+# over; guess it for the first one. Is it the same for every seed? A small slice ratio sends only the middle of the code
+# and mirrors the rest; which images survive that? (A page without widgets shows a still: the mean of all feature
+# channels, and the edge's answer, red where it differs from the uncompressed one.)
 
 # %%
+guess = None  # the bit error rate at which the answer for the first image changes, in %
+
+# %%
+compare_guess(guess, tipping_rate(system, images[0], seed), "%")
 if interactive:
     from semanticnn_core.panels.channel import OffloadPanel
 

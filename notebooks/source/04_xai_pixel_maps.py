@@ -33,7 +33,6 @@ ber = 0.05
 slice_ratio = 0.5
 
 # %%
-import pandas as pd
 import torch
 
 from semanticnn_core.channels import Arrival
@@ -43,6 +42,8 @@ from semanticnn_core.evaluation.sweep import compare_windows
 from semanticnn_core.explain.attribution import METHODS, attribute, midpoint_attribution
 from semanticnn_core.explain.importance import fit_importance
 from semanticnn_core.explain.kept import WINDOWS, device_map, keep, share_inside, window_boxes
+from semanticnn_core.studies.exercises import notebook_04 as check
+from semanticnn_core.studies.guesses import compare_guess, smallest_slice
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks import SplitModel
 from semanticnn_core.viz import maps as viz
@@ -85,23 +86,26 @@ maps = {name: attribute(guide, feature, labels, name, steps=steps, seed=seed).sc
 viz.draw_maps(images[:3], maps, masks)
 
 # %% [markdown]
-# Which maps are thin, which paint whole neighbourhoods? And why should a network care about the gap in a 6, or the
-# empty side of a 3?
+# Which maps are thin, which paint whole neighbourhoods? Why should a network care about the gap in a 6?
 #
 # Three of the methods promise **completeness**: all scores together are the logit's rise from the empty feature to this
 # one. The gap to that rise is a free test of every map.
 #
-# **Exercise 1.** Integrated gradients replace the integral by a sum. How many points does it take? And why does
-# DeepLIFT need no such choice?
+# **Exercise 1.** Integrated gradients replace the integral by a sum. Which of 2, 8, 32 and 128 points is the smallest
+# number that leaves a median gap below 5 %? And why does DeepLIFT need no such choice?
+
+# %%
+answer = None  # a number of points
+check.points_needed(answer, guide, feature, labels)
 
 # %% tags=["solution"]
-gaps = {f"{n} points": attribute(guide, feature, labels, steps=n).gap for n in (2, 8, 32, 128)}
-gaps["DeepLIFT"] = attribute(guide, feature, labels, "deep_lift").gap
-pd.Series({name: 100 * float(gap.median()) for name, gap in gaps.items()}, name="median gap, %").round(2).to_frame()
+gaps = {n: attribute(guide, feature, labels, steps=n).gap.median().item() for n in (2, 8, 32, 128)}
+lift = attribute(guide, feature, labels, "deep_lift").gap.median().item()
+print("median gap:", *(f"{n} points {gap:.1%}," for n, gap in gaps.items()), f"DeepLIFT {lift:.1%}, which passes on")
+print("finite differences: they add up exactly at every layer.")
+check.points_needed(min(n for n, gap in gaps.items() if gap < 0.05), guide, feature, labels)
 
 # %% [markdown]
-# DeepLIFT passes on finite differences, which add up exactly at every layer.
-#
 # ## Are the maps true?
 #
 # Maps always look convincing. But here the answer is known, so we can count, on images that are classified correctly:
@@ -141,8 +145,12 @@ viz.draw_masking(truth.masking_table(guide, sent, items["label"], ranked, steps=
 # A feature with holes is unlike anything the network has seen, so random holes bring it down too. How much faster do
 # chosen ones?
 #
-# **Exercise 2.** Others explain whole *channels* and leave out those of little worth. Delete half of the pixels, and
-# half of the channels: once the better half, once the worse. Which is the better unit to leave out?
+# **Exercise 2.** Others explain whole *channels* and leave out those of little worth. Delete the worse half of the
+# pixels, and of the channels (`level="channel"`). Which is the better unit to leave out?
+
+# %%
+answer = None  # "pixels" or "channels"
+check.better_left_out(answer, guide, sent, items["label"], steps)
 
 # %% tags=["solution"]
 left = {}
@@ -151,9 +159,8 @@ for level in ("pixel", "channel"):
     best, worst = (truth.masking_curve(guide, sent, items["label"], sign * scores, steps=2)[:, 1] for sign in (1, -1))
     left[level] = float(worst.mean())
     print(f"true class without the better half of the {level}s: {best.mean():.0%}; the worse half: {worst.mean():.0%}")
-better, by = max(left, key=left.get), abs(left["pixel"] - left["channel"])
-print(f"Better to leave out, by {100 * by:.0f} points: {better}s. But a channel can be pruned once, for all images,")
-print("while a window of pixels follows the object from image to image.")
+print("A channel can be pruned once, for all images; a window of pixels follows the object from image to image.")
+check.better_left_out(f"{max(left, key=left.get)}s", guide, sent, items["label"], steps)
 
 # %% [markdown]
 # ## Does the map come from the network at all?
@@ -188,8 +195,7 @@ both = truth.measure_explanations(
 viz.draw_truth(truth.summarize_explanations(truth.common_images(both)))
 
 # %% [markdown]
-# More means that the feature did not only survive: with few bytes to spend, the codec spends them on what is asked for
-# and lets the background go.
+# More means that the codec spends its few bytes on what is asked for and lets the background go.
 #
 # ## Training for it: equation 3
 #
@@ -256,7 +262,11 @@ windows.draw_device_map(images[:3], wanted[:3], device_map(codec, feature[:3]), 
 # fit into five bits; a **Reed–Muller code** spreads these over 16, such that three flips can always be undone. It costs
 # two bytes.
 #
-# **Exercise 3.** How often does the place arrive wrong, with and without that code? Try error rates of 1, 5 and 10 %.
+# **Exercise 3.** How often does the place arrive wrong at 10 % errors, behind that code? And without it?
+
+# %%
+answer = None  # how often the place arrives wrong behind the code at 10 % bit errors, in %
+check.place_lost(answer)
 
 # %% tags=["solution"]
 from semanticnn_core.channels import BinarySymmetric, Payload
@@ -268,6 +278,7 @@ for rate in (0.01, 0.05, 0.1):
     wrong = float((recover(arrived) != number).double().mean())
     five, sixteen = (1 - (1 - rate) ** bits for bits in (5, 16))
     print(f"at {rate:.0%}: coded {wrong:.2%}, five bare bits {five:.0%}, a bare number of two bytes {sixteen:.0%}")
+check.place_lost(100 * wrong)
 
 # %% [markdown]
 # Now the curve that counts: accuracy after the channel against the share of the code that is really sent. On the right
@@ -282,22 +293,32 @@ windows.draw_windows(compared, model.score(judged))
 # %% [markdown]
 # At 1 all three send everything. Below it, a gain of more than twice its bar is what knowing where to look is worth.
 #
-# **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does it keep?
+# **Exercise 4.** The window keeps a share of the code. Which share of the *digit* does the table's window keep, in the
+# mean over the images `known`?
+
+# %%
+answer = None  # the share of the digit that the window `importance` keeps, in %
+check.digit_kept(answer, codec, seen, known.get("mask"), slice_ratio)
 
 # %% tags=["solution"]
+kept = {}
 for window in WINDOWS if "mask" in known else ():
     boxes = window_boxes(codec, seen, Slice(slice_ratio, window)).tolist()
-    kept = torch.tensor([share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
-    most = float((kept > 0.9).double().mean())
-    print(f"{window:10} keeps {float(kept.mean()):.0%} of the digit, nine tenths or more in {most:.0%} of the images")
+    kept[window] = torch.tensor([share_inside(mask, box) for mask, box in zip(known["mask"], boxes, strict=True)])
+    print(f"{window:10} keeps {kept[window].mean():.0%} of the digit")
+check.digit_kept(100 * kept["importance"].mean() if kept else 0, codec, seen, known.get("mask"), slice_ratio)
 
 # %% [markdown]
 # ## Move it yourself
 #
-# Choose an image, a method and a window; slide the ratio down until the answer changes. Which pixels did it need?
-# (A page without widgets shows a still, at half of the slice ratio above.)
+# Choose an image, a method and a window; slide the ratio down until the answer changes. Which pixels did it need? Guess
+# first how far the first image can go down. (A page without widgets shows a still, at half of the slice ratio above.)
 
 # %%
+guess = None  # the smallest slice ratio, in steps of 0.05, from which on the first image keeps its answer
+
+# %%
+compare_guess(guess, smallest_slice(model, codec, images[0], "importance"))
 if interactive:
     from semanticnn_core.panels.pixel_maps import ExplanationPanel
 

@@ -1,4 +1,4 @@
-"""What a receiver loses that believes in another bit error rate, or knows nothing; and a second task for one codec."""
+"""What a receiver loses that believes in another bit error rate, or knows nothing of what was sent."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -63,26 +63,3 @@ def single_flip_damage(code: PrefixCode, symbols: Sequence[int], at: Sequence[in
 def flipped(bits: str, place: int) -> str:
     """Return bits with the one at `place` turned over."""
     return bits[:place] + "10"[int(bits[place])] + bits[place + 1 :]
-
-
-def wrong_shares(
-    codes: Mapping[str, PrefixCode], images: Sequence[Sequence[int]], bers: Sequence[float], seeds: int = 3
-) -> pd.DataFrame:
-    """Return the share of wrong symbols over images; one row a code, BER and seed: code, ber, seed, wrong."""
-    rows = []
-    for name, code in codes.items():
-        sent = [code.encode(symbols) for symbols in images]
-        for ber in bers:
-            for seed in range(seeds):
-                generator = np.random.default_rng(seed)
-                pairs = zip(images, sent, strict=True)
-                wrong = [
-                    wrong_places(symbols, code.decode(_noisy(bits, ber, generator))).mean() for symbols, bits in pairs
-                ]
-                rows.append((name, ber, seed, float(np.mean(wrong))))
-    return pd.DataFrame(rows, columns=["code", "ber", "seed", "wrong"])
-
-
-def _noisy(bits: str, ber: float, generator: np.random.Generator) -> str:
-    values = np.frombuffer(bits.encode(), dtype=np.uint8)
-    return (values ^ (generator.random(len(values)) < ber)).tobytes().decode()  # "0" and "1" differ in their last bit

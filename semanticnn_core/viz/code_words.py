@@ -12,7 +12,7 @@ from semanticnn_core.codec import SoftQuantizer
 from semanticnn_core.config import percent
 from semanticnn_core.studies.huffman import PrefixCode
 from semanticnn_core.studies.symbol_codes import flipped, wrong_places
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
+from semanticnn_core.viz.style import COLORS, SEQUENTIAL, panes, plain
 
 ORDER_COLORS = {
     "natural": COLORS["blue"],
@@ -106,15 +106,4 @@ def draw_flip_damage(cases: Mapping[str, tuple[PrefixCode, int]], symbols: Seque
         numbers = f"{len(bits)} bits, {len(received)} symbols out,\n{wrong.sum()} wrong (red)"
         axis.set_title(f"{plain(name)}\n{numbers}", fontsize=11)
         axis.set_axis_off()
-    return figure
-
-
-def draw_wrong_curves(table: pd.DataFrame, title: str = "Share of wrong symbols") -> Figure:
-    """Draw the share of wrong symbols over the bit error rate, mean ± std over seeds; table as `wrong_shares`'."""
-    figure, ((axis,),) = panes(size=(8, 3.8))
-    for (name, part), color in zip(table.groupby("code", sort=False), CYCLE, strict=False):
-        share = 100 * part.groupby("ber").wrong.agg(["mean", "std"])
-        axis.errorbar(share.index, share["mean"], share["std"], color=color, marker="o", capsize=3, label=plain(name))
-    axis.set(xscale="log", xlabel="bit error rate", ylabel="wrong symbols (%)", title=title, ylim=(0, 100))
-    axis.legend()
     return figure

@@ -1,6 +1,5 @@
 """Pictures of the quantiser: staircases, centres that learn, and how evenly they are used."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,14 +8,12 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from semanticnn_core.codec import SoftQuantizer
 from semanticnn_core.codec.code_order import order_by_name
 from semanticnn_core.config import percent
-from semanticnn_core.studies.centers import CenterRun, entropy_bits, lloyd_max, relative_distortion, with_centers
-from semanticnn_core.training.losses import occupancy_loss
+from semanticnn_core.studies.centers import CenterRun, lloyd_max, relative_distortion, with_centers
 from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
 
 
@@ -128,22 +125,6 @@ def draw_trajectories(runs: Mapping[str, CenterRun], latents: Tensor, marks: Map
     crowd.set(title="where the latents are", xticks=[])
     crowd.grid(False)
     crowd.legend(loc="upper left", bbox_to_anchor=(0, -0.02))
-    return figure
-
-
-def draw_occupancies(uses: Mapping[str, Tensor]) -> Figure:
-    """Draw how often each centre is used, one panel a case, with its entropy and the L_div of these whole counts."""
-    figure, axes = panes(1, len(uses), (3.4 * len(uses), 3.4), sharey=True)
-    for axis, (name, use) in zip(axes[0], uses.items(), strict=True):
-        count = len(use)
-        axis.bar(range(count), 100 * use.numpy(), color=COLORS["blue"], width=0.8)
-        axis.axhline(100 / count, color=COLORS["red"], linestyle="--", linewidth=1.4)
-        numbers = f"{entropy_bits(use):.2f} of {math.log2(count):g} bits, $L_{{div}}$ = {occupancy_loss(use):.3f}"
-        axis.set_title(f"{plain(name)}\n{numbers}", fontsize=11)
-        axis.set_xlabel("centre, smallest first")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.grid(axis="x", visible=False)
-    axes[0, 0].set_ylabel("share of the symbols (%)")
     return figure
 
 
