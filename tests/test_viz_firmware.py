@@ -30,8 +30,7 @@ def test_every_figure_paints(shipped):
     parts = memory_map(Firmware(encoder, codec, model.feature_shape))["ram"]
     profiles = {"zig": Profile(300, {"stem_row": 200, "send_pixel.constprop.0": 60, "memset": 40})}
     shown = [
-        viz.draw_rounding(rounding(model, codec, encoder, images[:2])),
-        viz.draw_margins(rounding(model, codec, encoder, images)),
+        viz.draw_margins(rounding(codec, encoder, model.device_part(images), images)),
         viz.draw_memory(parts, {"layer by layer": 45_056}),
         viz.draw_profile(profiles, encoder.macs),
     ]

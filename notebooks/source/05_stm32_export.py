@@ -45,7 +45,6 @@ from semanticnn_core.config import Slice
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.files import in_checkout
-from semanticnn_core.stm32 import onnx_export
 from semanticnn_core.stm32.build import build, toolchains, zig
 from semanticnn_core.stm32.camera import through_camera
 from semanticnn_core.stm32.check import check_project
@@ -56,6 +55,8 @@ from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
 from semanticnn_core.studies.estimates import Assumptions, estimate
+from semanticnn_core.studies.exercises import notebook_05 as check
+from semanticnn_core.studies.guesses import compare_guess, damaged_bytes
 from semanticnn_core.studies.rounding import rounding
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
@@ -64,8 +65,6 @@ from semanticnn_core.viz import firmware as viz
 from semanticnn_core.viz.style import use_style
 
 use_style()
-
-# %%
 published, data = open_checkpoint(checkpoint, dataset)
 model, codec = published.model, published.codec
 fast = profile == "fast"
@@ -96,26 +95,19 @@ pd.DataFrame(
 ).T  # fmt: skip
 
 # %% [markdown]
-# What do these roundings do? On the left the image, then how far the integers are from the float network at each place,
-# in steps of their own. The last column counts the symbols that come out differently. Where will those be?
-
-# %%
-viz.draw_rounding(rounding(model, codec, encoder, images[:3]))
-
-# %% [markdown]
-# The feature is off by a quarter of a step on average wherever it is not zero: that is what rounding means. Symbols
-# change not where the errors are largest, but where a latent was close to a threshold anyway:
-
-# %%
-viz.draw_margins(rounding(model, codec, encoder, images))
+# What do these roundings do? The feature is off by a quarter of a step on average wherever it is not zero: that is what
+# rounding means. Which symbols will come out differently?
 
 # %%
 symbols, exact = encoder(images), codec.quantizer.assign(codec.encoder(model.device_part(images)))
 apart = (symbols - exact).abs()
 print(f"{float((apart == 0).double().mean()):.2%} of {apart.numel():,} symbols are the same; ", end="")
 print(f"{int((apart == 1).sum()):,} differ by one step, {int((apart > 1).sum())} by more")
+viz.draw_margins(rounding(codec, encoder, model.device_part(images), images))
 
 # %% [markdown]
+# Those whose latent was close to a threshold anyway, and few of them.
+#
 # ## No root, no division
 #
 # [GDN](README.md#words) divides by a square root, which a small core has to do in software. But nobody needs the
@@ -134,14 +126,17 @@ viz.c_function("send_pixel")
 # %% [markdown]
 # **Exercise 1.** Why is the loop over the thresholds a bisection and not a count, and how often does it run for 64
 # centres? What would go wrong with a negative slope?
-#
-# <details><summary>Solution</summary>
-#
-# The thresholds ascend, so each comparison halves what is left: six for 64 centres in place of 63. With a negative
-# slope one symbol would belong to two ranges of $z$, and thresholds in ascending order could not tell them apart.
-#
-# </details>
-#
+
+# %%
+answer = None  # how many comparisons find one of 64 centres
+check.comparisons(answer, 64)
+
+# %% tags=["solution"]
+print("The thresholds ascend, so each comparison halves what is left. With a negative slope one symbol would belong to")
+print("two ranges of z, and thresholds in ascending order could not tell them apart.")
+check.comparisons(math.log2(64), 64)
+
+# %% [markdown]
 # ## Row by row
 #
 # A network library runs layer by layer: it holds a layer's whole input and its whole output. But a row of the feature
@@ -206,10 +201,15 @@ table["difference"] = table["integers"] - table["floats"]
 
 # %% [markdown]
 # One image more or less is what a change of a per cent of the symbols comes to. **Move the error rate**, and
-# watch the firmware's own bytes: every move runs the program in the emulator again.
+# watch the firmware's own bytes: every move runs the program in the emulator again. Guess first: when 5 % of the bits
+# flip, how many of the bytes are damaged?
+
+# %%
+guess = None  # the share of the first image's bytes that arrive damaged at 5 % bit errors, in %
 
 # %%
 emulated = replace(integers, encode=emulator.run)
+compare_guess(guess, damaged_bytes(emulated, images[0], 0.05, seed), "%")
 if interactive:
     from semanticnn_core.panels.channel import OffloadPanel
 
@@ -251,25 +251,33 @@ profiles = {each.name: Emulator(build(project, each)).profile(images[0]) for eac
 viz.draw_profile(profiles, encoder.macs)
 
 # %% [markdown]
-# **Exercise 2.** Only the middle of the code is sent at a slice ratio below 1. What does the firmware save? And why
-# does an adaptive window save bytes but no work?
+# **Exercise 2.** Only the middle of the code is sent at a slice ratio of 0.5. How much of the work is left to the
+# firmware? And why does an adaptive window save bytes but no work? (`check.costs_of` writes and runs a firmware.)
+
+# %%
+answer = None  # instructions at slice ratio 0.5 and window "center", in % of those for the whole code
+trial = (firmware, project.with_name("exercise"), model, images[:1])
+check.work_left(answer, *trial)
 
 # %% tags=["solution"]
-costs = {}
-for ratio, where in ((1.0, "center"), (0.5, "center"), (0.5, "importance")):
-    other = replace(firmware, slice=Slice(ratio, where))
-    write_project(other, project.with_name("exercise"), model, images[:1], force=True)
-    sliced = Emulator(build(project.with_name("exercise"), zig()))
-    found = other.payload_bytes, sliced.profile(images[0]).instructions, sliced.ram_bytes
-    costs[f"{where}, {ratio:g}"] = dict(zip(("bytes", "instructions", "RAM"), found, strict=True))
-pd.DataFrame(costs).T
+slices = Slice(1.0), Slice(0.5), Slice(0.5, "importance")
+costs = pd.DataFrame({f"{each.window}, {each.ratio:g}": check.costs_of(each, *trial) for each in slices}).T
+print("Nobody knows where an adaptive window lies before the whole code is there.")
+check.work_left(100 * costs["instructions"].iloc[1] / costs["instructions"].iloc[0], *trial)
+costs
 
 # %% [markdown]
-# **Exercise 3.** A Cortex-M3 has no `smlad`. The same C then takes its portable loops. How many instructions more?
+# **Exercise 3.** A Cortex-M3 has no `smlad`. The same C then takes its portable loops. How many times the instructions
+# of the M7 is that? (`build` takes a core, `"m3"`, and so does `Emulator`.)
+
+# %%
+answer = None  # how many times
+check.times_on_m3(answer, project, images[0])
 
 # %% tags=["solution"]
 programs = {core: Emulator(build(project, zig(), core), core) for core in ("m7", "m4", "m3")}
 taken = pd.Series({core: each.profile(images[0]).instructions for core, each in programs.items()}, name="instructions")
+check.times_on_m3(taken["m3"] / taken["m7"], project, images[0])
 taken.to_frame().assign(times=taken / taken["m7"]).round(2)
 
 # %% [markdown]
@@ -293,33 +301,24 @@ estimate(ways, given)
 # On such a link it is the bytes that cost: the plain image is in the air for most of a second. Once they are few,
 # computing becomes the larger part of the energy.
 #
-# ## The other road: ONNX
+# ST's own tools take ONNX models and generate code of theirs: the project holds the encoder in that form too. They run
+# layer by layer, so they need the memory of the grey bars above.
 #
-# ST's tools take an ONNX model and generate their own code. The project holds the encoder in that form too, in
-# floating point and with 8-bit convolutions. How many symbols agree with the float encoder?
+# **Exercise 4.** Which table dominates the flash? And what would you change in the codec to halve it? Export your own
+# afterwards: `semanticnn export --checkpoint … --out firmware --check`.
 
 # %%
-some, agreement = images[:50], {}
-for name, file in (("ONNX, float", onnx_export.FLOAT), ("ONNX, int8", onnx_export.INT8)):
-    latent = onnx_export.run_onnx(project / "onnx" / file, some)
-    agreement[name] = float((codec.quantizer.assign(latent) == exact[:50]).double().mean())
-agreement["our integers"] = float((symbols[:50] == exact[:50]).double().mean())
-pd.Series(agreement, name="symbols as in PyTorch, %").mul(100).round(2).to_frame()
+answer = None  # a name in memory["flash"]
+check.largest_table(answer, memory["flash"])
+
+# %% tags=["solution"]
+flash = pd.Series(memory["flash"], name="bytes of flash")
+print("It has code channels × feature channels × 4 × 4 bytes. Half as many code channels halve it; with 64 centres in")
+print("place of 8 the payload stays as large. Look at the accuracy then.")
+check.largest_table(flash.idxmax(), memory["flash"])
+flash.to_frame()
 
 # %% [markdown]
-# Eight bits everywhere round $z$ coarsely; ours keeps 16 bits where they cost nothing. And a tool that runs layer by
-# layer needs the memory of the grey bars above.
-#
-# **Exercise 4.** Export your own codec: `semanticnn export --checkpoint … --out firmware --check`. Which table
-# dominates the flash, and what would you change in the codec to halve it?
-#
-# <details><summary>Solution</summary>
-#
-# The weights of the encoder's convolution: code channels × feature channels × 4 × 4 bytes. Half as many code channels
-# halve them; with 64 centres in place of 8 the payload stays as large. Look at the accuracy then.
-#
-# </details>
-#
 # ## What to take along
 #
 # - Integers give the same bytes with every compiler, so a test can ask for equality and nobody has to trust.

@@ -39,6 +39,8 @@ import pandas as pd
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import UNCOMPRESSED
 from semanticnn_core.evaluation import benchmark, ranking, tables
+from semanticnn_core.studies.exercises import notebook_06 as check
+from semanticnn_core.studies.guesses import compare_guess, first_behind
 from semanticnn_core.systems import SemanticNN, offload, open_checkpoint
 from semanticnn_core.systems.compared import SYSTEMS, from_file
 from semanticnn_core.systems.learned import Budget
@@ -59,6 +61,9 @@ model, test = published.model.folded(), data.test.take(300)
 # bytes are picture and 176 are parity. Guess first: who is right how often at 1 % errors, and at 10 %?
 
 # %%
+guess = None  # how often the JPEG file behind error correction is right at 10 % errors, in %
+
+# %%
 budget = Budget(images=400, epochs=(1, 1), seed=seed) if profile == "fast" else Budget(seed=seed)
 untrained = ("thumbnail", "JPEG + error correction")
 three = [SemanticNN(model, published.codec, name="published codec")]
@@ -71,6 +76,7 @@ for system in three:
         sent = offload(system, images, BitErrors(rate).channel(seed))
         right = (sent.received.outputs.argmax(1) == labels).double().mean()
         print(f"{system.name:24} {sent.payload.data.shape[1]} B at {figures.percent(rate)}: {right:.0%} of 60 right")
+compare_guess(guess, 100 * float(right), "%")
 
 # %% [markdown]
 # An error-correcting code knows nothing of meaning, but within its limit it makes a bad link perfect. Beyond the limit
@@ -179,12 +185,18 @@ tables.compared_table(cifar, reported) if cifar is not None else None
 # without widgets shows the order at one rate.)
 
 # %%
+guess = None  # the first of the table's rates at which JPEG + error correction is not ahead of our code, in %
+
+# %%
+places = ranking.ranking(table) if len(table) else pd.DataFrame()
+rates = [rate for rate in places if isinstance(rate, float)]
+compare_guess(guess, first_behind(places, "JPEG + error correction", ranking.OURS, rates), "%")
 if interactive and len(table):
     from semanticnn_core.panels.rivals import RivalsPanel
 
     shown = RivalsPanel(table, ber).widget
 else:
-    shown = ranking.ranking(table)[["bytes", 0.01, 0.1]].round(3) if len(table) else None
+    shown = places[["bytes", 0.01, 0.1]].round(3) if len(table) else None
 shown
 
 # %% [markdown]
@@ -241,19 +253,32 @@ rows = [
 figures.draw_curves(pd.concat(rows), "accuracy", "system", "accuracy, %", {UNCOMPRESSED: model.score(small)})
 
 # %% [markdown]
-# ## Exercises
-#
-# 1. Take 16 of the 64 positions out of `Signs` (send three quarters). What do the saved bytes buy?
-# 2. Let `from_bits` return `(1 − 2·ber)` times the signs: what a received sign is worth in the mean. Does it help?
-#
-# <details><summary>Solution</summary>
-#
-# 1. Fewer bytes at little loss while neighbouring positions agree: the decoder fills gaps. With the same bytes, spend
-#    the rest on parity or on more values a position.
-# 2. A little at high rates, nothing at low ones; the decoder sees the rate too, and can learn the factor itself.
-#
-# </details>
-#
+# **Exercise 1.** Take 16 of the 64 positions out of `Signs`: a decoder can fill gaps. The payload stays at 384 bytes.
+# How many values can each position have now, in place of 48?
+
+# %%
+answer = None  # how many values a position
+check.values_a_position(answer, 384)
+
+# %% tags=["solution"]
+print("A third more values a position; or the saved quarter of the bytes goes into parity. As neighbouring positions")
+print("agree, little is lost by leaving some out.")
+check.values_a_position(384 * 8 / (64 - 16), 384)
+
+# %% [markdown]
+# **Exercise 2.** What is a received sign of +1 worth, in the mean of what was sent, at 10 % bit errors, if both signs
+# are sent equally often? Let `from_bits` return that times the signs. Does it help?
+
+# %%
+answer = None  # a number between −1 and 1
+check.sign_worth(answer)
+
+# %% tags=["solution"]
+print("Right with 1 − p, wrong with p: (1 − p) − p. It helps a little at high rates and not at low ones; the decoder")
+print("sees the rate too, and can learn the factor itself.")
+check.sign_worth((1 - 0.1) * 1 + 0.1 * (-1))
+
+# %% [markdown]
 # ## What to take along
 #
 # - **Few bytes are enough, and learning helps where the link is bad and unknown.** Learned codes bend, files break.

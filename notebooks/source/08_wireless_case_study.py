@@ -43,6 +43,8 @@ from semanticnn_core.config import percent
 from semanticnn_core.evaluation import sweep, tables
 from semanticnn_core.evaluation.airtime import airtime_table
 from semanticnn_core.evaluation.along import along
+from semanticnn_core.studies.exercises import notebook_08 as check
+from semanticnn_core.studies.guesses import compare_guess, snr_for
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.compared import SYSTEMS
 from semanticnn_core.systems.learned import Budget
@@ -68,9 +70,14 @@ viz.draw_radio()
 # The lines are steep. Three decibels, a hand before the antenna, lie between a clean link and a useless one, so rates
 # of a few per cent last only where the signal varies around the edge: in motion, at the end of the range, in fading.
 #
-# **Move the signal.** At which strength does the answer change with SF7? And with SF12? What does the wait cost?
+# **Move the signal.** At which strength does the answer change with SF7? And with SF12? What does the wait cost? Guess
+# by how much SF12 may be weaker for the same bit error rate.
 
 # %%
+guess = None  # how many dB weaker the signal may be with SF12 than with SF7, at 5 % bit errors
+
+# %%
+compare_guess(guess, snr_for(0.05, 7) - snr_for(0.05, 12), "dB")
 if interactive:
     from semanticnn_core.panels.radio import RadioPanel
 
@@ -86,10 +93,14 @@ shown
 # time is charge, and the duty cycle says how often the sensor may speak. Guess: how many images a day at SF12?
 
 # %%
+guess = None  # how many payloads of 384 bytes a sensor may send a day at SF12
+
+# %%
 rivals = ["JPEG + error correction", "JPEG + retransmission", "thumbnail"]
 systems = [ours, *(SYSTEMS[name].make(published.model, data, Budget()) for name in rivals)]
 image = test["image"][0].numel()
 sizes = {"our code": 384, "half of it": 192, "image, 8 bits": image, "32-bit floats": 4 * image}
+compare_guess(guess, check.messages_a_day(384, 12), "a day")
 airtime_table(sizes)
 
 # %% [markdown]
@@ -234,22 +245,45 @@ known
 # at all, a receiver must be set to hand on frames whose checksum is wrong. A packet whose preamble or header is missed
 # is a lost packet. Collisions with other senders are not simulated.
 #
-# ## Exercises
-#
-# 1. Which spreading factor gives the sensor most right answers a day, at the signal of the text and 5 dB below it?
-#    (`lora_day(snr=-14.0, spreading_factor=9)`, and the images a day of the duty cycle.)
-# 2. Record a trace: any file with `seconds` and `ber`. Does the order of the systems stay?
-# 3. Let the walk use `modulation="BPSK"`. What is gained, and what does it cost in time?
-#
-# <details><summary>Solution</summary>
-#
-# 1. At −9 dB SF7: 96 % of 1,328 images, where SF8 has as many right but only 746 a day. At −14 dB SF8: 84 % of 746;
-#    SF7 has 38 % of 1,328, SF9 96 % of 366. Nobody who insists on a clean link would choose SF8 there.
-# 2. Good links: everything works. Bad ones: what bends is ahead of what breaks. In between it depends on the parity.
-# 3. Half the bits a symbol bear 3 dB more noise: 91 % of the images right in place of 89 %, for twice the time on air.
-#
-# </details>
-#
+# **Exercise 1.** The signal is 5 dB weaker: `lora_day(seed, snr=-14.0, spreading_factor=7)`. Which spreading factor
+# gives the sensor most right answers a day, within its duty cycle?
+
+# %%
+answer = None  # a spreading factor, 7 to 12
+check.best_factor(answer, ours, test, seed)
+
+# %% tags=["solution"]
+a_day = {factor: check.right_a_day(ours, test, seed, -14.0, factor) for factor in (7, 8, 9, 10)}
+print({factor: round(right) for factor, right in a_day.items()}, "right answers a day. Nobody who insists on a clean")
+print("link would choose the best.")
+check.best_factor(max(a_day, key=a_day.get), ours, test, seed)
+
+# %% [markdown]
+# **Exercise 2.** At how many of its moments is the day's rate above 5 %? And does the order of the systems stay on a
+# trace that you recorded: any file with `seconds` and `ber`?
+
+# %%
+answer = None  # the share of the moments, in %
+check.bad_moments(answer, day)
+
+# %% tags=["solution"]
+print("Good links: everything works. Bad ones: what bends is ahead of what breaks. Between, it depends on the parity.")
+check.bad_moments(100 * (day["ber"] > 0.05).mean(), day)
+
+# %% [markdown]
+# **Exercise 3.** Let the walk use `modulation="BPSK"`. How many of our images are right then, and what does it cost in
+# time?
+
+# %%
+answer = None  # the share of right answers on the walk, in %
+check.right_with_bpsk(answer, ours, test, seed)
+
+# %% tags=["solution"]
+sturdy = along([ours], test, wifi_walk(seed, modulation="BPSK"), seed)["right"].mean()
+print(f"Half the bits a symbol bear 3 dB more noise: {sturdy:.1%} of the images right, for twice the time on air.")
+check.right_with_bpsk(100 * sturdy, ours, test, seed)
+
+# %% [markdown]
 # ## What to take along
 #
 # - Between a clean link and a useless one lie three decibels. Rates of a few per cent belong to links that vary.

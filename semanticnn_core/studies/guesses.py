@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from semanticnn_core.channels import BitErrors
+from semanticnn_core.channels.radio import lora_ber
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.datasets import Split
 from semanticnn_core.explain.kept import keep
@@ -67,6 +68,12 @@ def boxes_left(system: OffloadSystem, split: Split, ber: float, seed: int) -> fl
         received = offload(system, split["image"], BitErrors(rate).channel(seed)).received
         counts.append(sum(map(len, system.model.task.answers(received.outputs)["box"])))
     return 100 * counts[1] / max(counts[0], 1)
+
+
+def snr_for(ber: float, spreading_factor: int) -> float:
+    """Return the signal-to-noise ratio, to a tenth of a decibel, from which on LoRa flips fewer bits than `ber`."""
+    levels = (level / 10 for level in range(-300, 100))
+    return next(level for level in levels if lora_ber(level, spreading_factor) < ber)
 
 
 def first_behind(table: Any, ahead: str, behind: str, rates: Sequence[float]) -> float | None:

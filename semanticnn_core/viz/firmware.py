@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from semanticnn_core.stm32.emulator import Profile
 from semanticnn_core.stm32.project import SOURCES
 from semanticnn_core.studies.rounding import Rounding
-from semanticnn_core.viz.style import COLORS, CYCLE, SEQUENTIAL, panes, plain
+from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
 STAGES = {
     "stem_row": "first layer, ReLU, pooling",
@@ -22,29 +22,6 @@ STAGES = {
 """What the C functions do that take most of the time."""
 BOARD = {"fast memory (DTCM)": 128 * 1024, "all RAM": 1024 * 1024}
 """Bytes of RAM of an STM32H750."""
-
-
-def draw_rounding(found: Rounding) -> Figure:
-    """Draw what rounding does to images: errors of the two layers, symbols that differ."""
-    figure, axes = panes(len(found.images), 4, (9.5, 2.1 * len(found.images) + 0.4))
-    titles = (
-        "image",
-        "feature: mean |error|\nin steps of 8 bits",
-        "convolution's z: mean |error|\nin steps of 16 bits",
-        f"symbols that differ,\nof {found.differ.shape[1]} a pixel",
-    )
-    differ = found.differ.sum(1)
-    tops = (0.5, float(found.latent.max()), max(int(differ.max()), 1))
-    for number, row in enumerate(axes):
-        row[0].imshow(found.images[number].permute(1, 2, 0).numpy() // 8 * 8)
-        for axis, maps, top in zip(row[1:], (found.feature, found.latent, differ), tops, strict=True):
-            shown = axis.imshow(maps[number].numpy(), cmap=SEQUENTIAL, vmin=0, vmax=top)
-            figure.colorbar(shown, ax=axis, fraction=0.046)
-        for axis, title in zip(row, titles, strict=True):
-            axis.set(xticks=[], yticks=[])
-            axis.grid(visible=False)
-            axis.set_title(title if number == 0 else "", loc="center", fontsize=10)
-    return figure
 
 
 def draw_margins(found: Rounding) -> Figure:

@@ -32,11 +32,12 @@ def costs_of(slice: Slice, firmware: Firmware, folder: Path, model: SplitModel, 
     return {"bytes": other.payload_bytes, "instructions": counted, "RAM": program.ram_bytes}
 
 
-def work_left(answer: Any, whole: int, firmware: Firmware, folder: Path, model: SplitModel, image: Tensor) -> None:
-    """Check exercise 2: the share of the `whole` instructions that the central half of the code takes, in %."""
+def work_left(answer: Any, firmware: Firmware, folder: Path, model: SplitModel, image: Tensor) -> None:
+    """Check exercise 2: the share of the whole code's instructions that its central half takes, in %."""
 
     def right() -> float:
-        return costs_of(Slice(0.5, "center"), firmware, folder, model, image)["instructions"] / whole
+        whole, half = (costs_of(Slice(ratio), firmware, folder, model, image)["instructions"] for ratio in (1.0, 0.5))
+        return half / whole
 
     hint = "Count the instructions of both, and divide. Rows that no sent position needs are not computed."
     check_percent(answer, right, 1.5, hint)

@@ -15,11 +15,15 @@ FACTORS = {7: 5, 8: 4, 9: 3, 10: 2, 11: 1, 12: 0}
 """Spreading factors, and LoRaWAN's number of the data rate that has each."""
 
 
+def messages_a_day(size: int, factor: int) -> float:
+    """Return how many messages of `size` bytes a day the duty cycle allows at a spreading factor (EU868)."""
+    return REGIONS["EU868"].duty_cycle * DAY / lorawan_time_on_air(size, FACTORS[factor])
+
+
 def right_a_day(system: OffloadSystem, split: Split, seed: int, snr: float, factor: int) -> float:
     """Return how many images of a simulated day are answered right: those the duty cycle allows, times the share."""
     table = along([system], split, lora_day(seed, snr=snr, spreading_factor=factor), seed)
-    seconds = lorawan_time_on_air(round(table["bytes"].mean()), FACTORS[factor])
-    return REGIONS["EU868"].duty_cycle * DAY / seconds * table["right"].mean()
+    return messages_a_day(round(table["bytes"].mean()), factor) * table["right"].mean()
 
 
 def best_factor(answer: Any, system: OffloadSystem, split: Split, seed: int, snr: float = -14.0) -> None:
