@@ -98,17 +98,20 @@ def test_the_playground_leads_on():
     assert f"--TagRemovePreprocessor.remove_cell_tags={tag}" in OPTIONS  # Voilà serves one notebook alone
 
 
-@each_notebook
-def test_every_exercise_has_a_folded_solution(source):
+@each_lesson
+def test_a_guess_is_asked_for_before_each_slider_and_compared(source):
     cells = read_source(source).cells
+    panels = [number for number, cell in enumerate(cells) if "if interactive" in cell.source]
+    assert panels
+    for panel in panels:
+        question, guess, answer = cells[panel - 2 : panel + 1]
+        assert question.cell_type == "markdown"
+        assert re.fullmatch(r"guess = None  # .+", guess.source)
+        assert "compare_guess(guess, " in answer.source
     for number, cell in enumerate(cells):
-        if cell.cell_type != "markdown" or not re.search(
-            r"\*\*Exercise \d\.\*\*|^## Exercises$", cell.source, re.MULTILINE
-        ):
-            continue
-        code = cells[number + 1].metadata.get("tags") == ["solution"] if number + 1 < len(cells) else False
-        exercise = re.split(r"\*\*Exercise \d\.\*\*|## Exercises", cell.source)[-1]
-        assert code or "<details><summary>Solution</summary>" in exercise
+        if cell.cell_type == "code" and cell.source.startswith("guess ="):
+            later = [each.source for each in cells[number + 1 : number + 3]]
+            assert any("compare_guess(guess, " in each for each in later), cell.source
 
 
 @each_notebook

@@ -253,9 +253,9 @@ answer = None  # a spreading factor, 7 to 12
 check.best_factor(answer, ours, test, seed)
 
 # %% tags=["solution"]
-a_day = {factor: check.right_a_day(ours, test, seed, -14.0, factor) for factor in (7, 8, 9, 10)}
-print({factor: round(right) for factor, right in a_day.items()}, "right answers a day. Nobody who insists on a clean")
-print("link would choose the best.")
+a_day = {factor: check.right_a_day(ours, test, seed, -14.0, factor) for factor in (7, 8, 9)}
+print("right answers a day:", {factor: round(right) for factor, right in a_day.items()})
+print("Larger factors send too few messages. Nobody who insists on a clean link would choose the best.")
 check.best_factor(max(a_day, key=a_day.get), ours, test, seed)
 
 # %% [markdown]

@@ -33,7 +33,7 @@ def check_number(
         print(f"right: {truth:.3g} {unit}".rstrip())
     else:
         share = " (It is asked in per cent: a share of 0.05 is 5.)" if unit == PERCENT and 0 < value < 1 else ""
-        print(f"not yet. {hint}{share}")
+        print(f"not yet. {hint}{share}".rstrip())
 
 
 def check_percent(answer: Any, right: Callable[[], float], within: float, hint: str = "") -> None:
@@ -46,11 +46,11 @@ def check_choice(answer: Any, right: Callable[[], Any], options: Sequence[Any], 
     if answer is None:
         print(MISSING)
     elif (chosen := _name(answer)) not in (names := [_name(option) for option in options]):
-        print(f"`answer` must be one of {', '.join(map(repr, options))}, got {_shown(answer)}")
+        print(f"`answer` must be one of {', '.join(map(_short, options))}, got {_shown(answer)}")
     elif chosen == _name(right()):
-        print(f"right: {options[names.index(chosen)]}")
+        print(f"right: {_short(options[names.index(chosen)])}")
     else:
-        print(f"not yet. {hint}")
+        print(f"not yet. {hint}".rstrip())
 
 
 def _plain(answer: Any) -> Any:
@@ -62,9 +62,11 @@ def _plain(answer: Any) -> Any:
 
 
 def _name(answer: Any) -> str:
-    value = _plain(answer)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if number else str(value).strip().casefold()
+    return _short(_plain(answer)).strip().casefold()
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _in(unit: str) -> str:

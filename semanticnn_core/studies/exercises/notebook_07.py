@@ -32,10 +32,10 @@ def missed_below(answer: Any, system: OffloadSystem, split: Split, seed: int, ce
 @torch.no_grad()
 def missed_share(system: OffloadSystem, split: Split, seed: int, certainty: float, ber: float) -> float:
     """Return the share of a split's objects that are missed when boxes count from a certainty on."""
-    link, parts = BitErrors(ber).channel(seed), []
+    parts = []
     for _, batch in split.batches(50):
-        found = system.model.task.detections(offload(system, batch["image"], link).received.outputs, certainty)
-        parts.append(fates(found, batch)["fate"])
+        outputs = offload(system, batch["image"], BitErrors(ber).channel(seed)).received.outputs
+        parts.append(fates(system.model.task.detections(outputs, certainty), batch)["fate"])
     return float((pd.concat(parts) == "missed").mean())
 
 
