@@ -167,7 +167,7 @@ figures.draw_curves(errors, "feature_mse", "system", "MSE of the feature", refer
 # than none. Yet notebook 03 has the edge answer from it.
 #
 # **Exercise 1.** How much of the live codec's error at 5 % is the channel's fault, and how much is there without any
-# flip? (Take the smallest error of the table for "without".) From which rate on is it most of it?
+# flip? (Take the smallest mean of the table `errors` for "without".) From which rate on is it most of it?
 
 # %%
 answer = None  # the channel's share of the live codec's error at 5 % bit errors, in %
@@ -198,7 +198,7 @@ second_task.two_tasks(both, tasks, new[0]).style.format("{:.0%}")
 
 # %% [markdown]
 # The same bytes of `denoised` serve both tasks, at 5 % errors too. Behind the shipped codec, which is better at the
-# digits, the second head might as well toss a coin: what arrives is no longer the feature that it knows.
+# digits, the second head is little better than one that always says *darker*: what arrives is not the feature it knows.
 #
 # **Exercise 2.** Did stage 2 throw away what the second task needs? Let shipped payloads cross a link with 1 % errors,
 # fit a head to what arrives (`second_task.received`, `fit_head`), and judge it on test images behind the same link.

@@ -63,12 +63,16 @@ def two_tasks(
 
     tasks: by name, what turns a feature into logits, and the right classes (N,). All of them read the same bytes.
     """
-    rows = {}
-    for name, codec in codecs.items():
-        arrived = {"no link": feature} | {percent(ber): received(codec, feature, ber, seed) for ber in bers}
-        for task, (head, labels) in tasks.items():
-            rows[task, name] = {link: right_share(head, each, labels) for link, each in arrived.items()}
-    return pd.DataFrame(rows).T.rename_axis(["task", "codec"]).sort_index(level="task", sort_remaining=False)
+    arrived = {
+        name: {"no link": feature} | {percent(ber): received(codec, feature, ber, seed) for ber in bers}
+        for name, codec in codecs.items()
+    }
+    rows = {
+        (task, name): {link: right_share(head, each, labels) for link, each in arrived[name].items()}
+        for task, (head, labels) in tasks.items()
+        for name in codecs
+    }
+    return pd.DataFrame(rows).T.rename_axis(["task", "codec"])
 
 
 @torch.no_grad()
