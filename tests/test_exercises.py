@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from semanticnn_core.runner.notebooks import NOTEBOOKS, find_sources, read_source
+from semanticnn_core.runner.sources import NOTEBOOKS, find_sources, read_source
 from semanticnn_core.studies import second_task
 from semanticnn_core.studies.centers import learn_centers, random_start, with_centers
 from semanticnn_core.studies.exercises import (
