@@ -205,7 +205,7 @@ tough = kinds[-1]
 with Session(tough, data.classes, BitErrors(0.0), packet=64) as session:
     for name, (ber, loss) in links.items():
         session.link(Packets(BitErrors(ber), 64, loss))
-        sent = send_images(tough, session.framing, images, session.address, rate=50)
+        sent = send_images(tough, session.framing, images, session.address, rate=50, patience=20)
         answers = {number: answer for number, answer in sent if answer}
         right = sum(names[number] == answer["answer"] for number, answer in answers.items())
         print(f"{name}: {len(answers)} of {len(images)} answered, {right} right")
