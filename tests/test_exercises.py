@@ -24,7 +24,7 @@ from semanticnn_core.studies.exercises import (
     notebook_08,
 )
 from semanticnn_core.studies.exercises.answers import MISSING, check_choice, check_number, check_percent
-from semanticnn_core.studies.guesses import compare_guess, first_behind, snr_for
+from semanticnn_core.studies.guesses import ahead_from, compare_guess, snr_for
 
 LESSONS = find_sources()[1:]
 EXERCISE = re.compile(r"^\*\*Exercise (\d)\.\*\*", re.MULTILINE)
@@ -227,9 +227,9 @@ def test_a_guess_stands_beside_what_was_measured(said):
 
 def test_what_is_guessed_is_measured():
     assert snr_for(0.05, 12) < snr_for(0.05, 7) < 0
-    table = pd.DataFrame({0.01: [0.9, 0.8], 0.1: [0.1, 0.7]}, index=["file", "ours"])
-    assert first_behind(table, "file", "ours", [0.01, 0.1]) == 10
-    assert first_behind(table, "ours", "nobody", [0.01]) is None and first_behind(table, "file", "ours", [0.01]) is None
+    table = pd.DataFrame({0.001: [0.8, 0.9], 0.01: [0.9, 0.8], 0.1: [0.1, 0.7]}, index=["file", "ours"])
+    assert ahead_from(table, "ours", "file", [0.001, 0.01, 0.1]) == 10  # not 0.1: in between it is behind
+    assert ahead_from(table, "file", "ours", [0.1]) is None and ahead_from(table, "ours", "nobody", [0.01]) is None
 
 
 def test_a_head_for_a_second_task_is_fitted_in_one_step():

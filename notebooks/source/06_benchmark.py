@@ -40,7 +40,7 @@ from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import UNCOMPRESSED
 from semanticnn_core.evaluation import benchmark, ranking, tables
 from semanticnn_core.studies.exercises import notebook_06 as check
-from semanticnn_core.studies.guesses import compare_guess, first_behind
+from semanticnn_core.studies.guesses import ahead_from, compare_guess
 from semanticnn_core.systems import SemanticNN, offload, open_checkpoint
 from semanticnn_core.systems.compared import SYSTEMS, from_file
 from semanticnn_core.systems.learned import Budget
@@ -185,12 +185,12 @@ tables.compared_table(cifar, reported) if cifar is not None else None
 # without widgets shows the order at one rate.)
 
 # %%
-guess = None  # the first of the table's rates at which JPEG + error correction is not ahead of our code, in %
+guess = None  # from which of the table's rates on our code is ahead of JPEG + error correction for good, in %
 
 # %%
 places = ranking.ranking(table) if len(table) else pd.DataFrame()
 rates = [rate for rate in places if isinstance(rate, float)]
-compare_guess(guess, first_behind(places, "JPEG + error correction", ranking.OURS, rates), "%")
+compare_guess(guess, ahead_from(places, ranking.OURS, "JPEG + error correction", rates), "%")
 if interactive and len(table):
     from semanticnn_core.panels.rivals import RivalsPanel
 

@@ -76,11 +76,16 @@ def snr_for(ber: float, spreading_factor: int) -> float:
     return next(level for level in levels if lora_ber(level, spreading_factor) < ber)
 
 
-def first_behind(table: Any, ahead: str, behind: str, rates: Sequence[float]) -> float | None:
-    """Return the first rate, in %, at which `ahead` is not above `behind`; table: a row a system, a column a rate."""
-    if not {ahead, behind} <= set(table.index):
+def ahead_from(table: Any, name: str, other: str, rates: Sequence[float]) -> float | None:
+    """Return the rate, in %, from which on a system is above another at all larger ones; table: a column a rate."""
+    if not {name, other} <= set(table.index):
         return None
-    return next((100 * rate for rate in rates if table.loc[ahead, rate] <= table.loc[behind, rate]), None)
+    found = None
+    for rate in sorted(rates, reverse=True):
+        if table.loc[name, rate] <= table.loc[other, rate]:
+            break
+        found = 100 * rate
+    return found
 
 
 def _written(value: Any, unit: str) -> str:
