@@ -37,7 +37,7 @@ class Export(Settings):
     check: bool = False
     """Compile it, run it on an emulated Cortex-M, compare all bytes, and print one JSON object and nothing else."""
     core: Core = "m7"
-    """The Cortex-M of the check."""
+    """The Cortex-M of the check; m55 needs qemu-system-arm."""
     images: int = setting(20, 1)
     """Test images of the check, beside extreme ones."""
     prefix: str = "snn"
@@ -55,7 +55,7 @@ class Export(Settings):
 
         from semanticnn_core.files import claim
         from semanticnn_core.stm32.build import toolchains
-        from semanticnn_core.stm32.check import check_project
+        from semanticnn_core.stm32.check import check_core, check_project
         from semanticnn_core.stm32.extremes import extreme_images
         from semanticnn_core.stm32.project import check_place, check_prefix, write_project
         from semanticnn_core.stm32.quantize import quantize_encoder
@@ -67,6 +67,7 @@ class Export(Settings):
         check_place(self.out, self.force)
         if self.check:
             toolchains()  # refuses to check without a compiler
+            check_core(self.core)
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         model, codec = checkpoint.model, checkpoint.system(self.system)
         encoder = quantize_encoder(model, codec, calibration_of(checkpoint, self.system, self.dataset, self.data_root))

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-Core = Literal["m7", "m4", "m3", "m33", "m0plus"]
+Core = Literal["m7", "m4", "m3", "m33", "m55", "m0plus", "m23"]
 CORES: tuple[Core, ...] = get_args(Core)
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Werror")
 BARE = {"port/startup.c": ("-std=gnu99",), "port/memory.c": ("-fno-builtin",)}
@@ -22,8 +22,9 @@ BARE = {"port/startup.c": ("-std=gnu99",), "port/memory.c": ("-fno-builtin",)}
 MEASURED = ("-include", "port/measure.h")
 """What the board's program is compiled with, so that a pin and a counter say what the encoder takes."""
 LINKER = "port/stm32h750.ld"
-MPS2 = {"0x08000000": "0x00000000", "128K": "4M"}
-"""What differs between that memory map and the one of Arm's MPS2 boards, which QEMU has."""
+ZIG_FLAGS = {"m33": ("-mcpu=cortex_m33+dsp",), "m55": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m55+mve")}
+GCC_FLAGS = {"m55": ("-mfloat-abi=hard",)}
+"""What a compiler must be told to use all that a core has: DSP extension, Helium and its registers."""
 OPTIMIZE = ("-O2", "-fomit-frame-pointer", "-fno-unroll-loops")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 LIMIT = 300
@@ -38,12 +39,39 @@ class BuildError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Board:
+    """One of Arm's boards that QEMU has: where its memory differs from the linker script's."""
+
+    name: str
+    flash: str = "0x00000000"
+    ram: str = "0x20000000"
+    size: str = "4M"
+
+
+BOARDS: dict[Core, Board] = {
+    "m7": Board("mps2-an500"),
+    "m4": Board("mps2-an386"),
+    "m3": Board("mps2-an385"),
+    "m33": Board("mps2-an505", "0x10000000", "0x38000000"),
+    "m55": Board("mps3-an547", "0x10000000", "0x30000000", "512K"),
+    "m0plus": Board("mps2-an385"),
+    "m23": Board("mps2-an505", "0x10000000", "0x38000000"),
+}
+"""Where QEMU runs a core's programs. An M3 stands in for the M0+ and an M33 for the M23, whose instructions it has."""
+
+
+@dataclass(frozen=True)
 class Toolchain:
-    """A cross compiler: how it is called, and its flags, `{}` standing for the core."""
+    """A cross compiler: how it is called, its flags, `{}` standing for the core, and more flags of single cores."""
 
     name: str
     command: tuple[str, ...]
     flags: tuple[str, ...]
+    core_flags: dict[Core, tuple[str, ...]]
+
+    def compiler(self, core: Core) -> tuple[str, ...]:
+        """Return the command that compiles for a core."""
+        return (*self.command, *(flag.format(core) for flag in self.flags), *self.core_flags.get(core, ()))
 
 
 def zig() -> Toolchain:
@@ -51,14 +79,14 @@ def zig() -> Toolchain:
     if not find_spec("ziglang"):
         raise BuildError("no compiler: install one with  pip install ziglang")
     flags = ("-target", "thumb-freestanding-eabi", "-fno-sanitize=undefined", "-mcpu=cortex_{}")
-    return Toolchain("zig", (sys.executable, "-m", "ziglang", "cc"), flags)
+    return Toolchain("zig", (sys.executable, "-m", "ziglang", "cc"), flags, ZIG_FLAGS)
 
 
 def gcc() -> Toolchain | None:
     """Return Arm's GCC, None where it is not installed."""
     if not shutil.which("arm-none-eabi-gcc"):
         return None
-    return Toolchain("gcc", ("arm-none-eabi-gcc",), ("-mcpu=cortex-{}", "-mthumb", "-ffreestanding"))
+    return Toolchain("gcc", ("arm-none-eabi-gcc",), ("-mcpu=cortex-{}", "-mthumb", "-ffreestanding"), GCC_FLAGS)
 
 
 def toolchains() -> list[Toolchain]:
@@ -76,13 +104,12 @@ def prefix_of(project: Path) -> str:
 def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "emulator") -> Path:
     """Compile and link the firmware of a project folder with test/MAIN_main.c; return the ELF.
 
-    It has the H750's memory map, for `semihosting` that of the MPS2 boards; `uart` is the board's own program.
+    It has the H750's memory map, for `semihosting` that of QEMU's board; `uart` is the board's own program.
     """
     project = project.resolve()  # the compilers run in it
     folder = project / "build" / f"{toolchain.name}-{core}-{main}"
     folder.mkdir(parents=True, exist_ok=True)
-    command = (*toolchain.command, *(flag.format(core) for flag in toolchain.flags))
-    command += MEASURED if main == "uart" else ()
+    command = (*toolchain.compiler(core), *(MEASURED if main == "uart" else ()))
     objects, name = [], prefix_of(project)
     library = dict.fromkeys((f"src/{name}.c", f"src/{name}_model.c"), WARNINGS)
     for source, flags in {**library, **BARE, f"test/{main}_main.c": ("-std=gnu99",)}.items():
@@ -90,7 +117,8 @@ def build(project: Path, toolchain: Toolchain, core: Core = "m7", main: str = "e
         run_tool((*command, *OPTIMIZE, "-std=c99", "-Isrc", *flags, "-c", source, "-o", objects[-1]), project)
     script = (project / LINKER).read_text(encoding="utf-8")
     if main == "semihosting":
-        for ours, theirs in MPS2.items():
+        board = BOARDS[core]
+        for ours, theirs in (("0x08000000", board.flash), ("0x20000000", board.ram), ("128K", board.size)):
             script = script.replace(ours, theirs)
     (folder / "memory.ld").write_text(script, encoding="utf-8")
     elf = folder / "firmware.elf"

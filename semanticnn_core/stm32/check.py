@@ -1,35 +1,49 @@
 """Proof that a project does what the integer encoder does: every witness's bytes, compared."""
 
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
-from semanticnn_core.stm32.build import Core, Toolchain, build, build_host, gcc, host_compilers, run_tool, toolchains
-from semanticnn_core.stm32.emulator import EmulationError, Emulator, as_payloads
+from semanticnn_core.stm32.build import (
+    BuildError,
+    Core,
+    Toolchain,
+    build,
+    build_host,
+    gcc,
+    host_compilers,
+    run_tool,
+    toolchains,
+)
+from semanticnn_core.stm32.emulator import MODELS, EmulationError, Emulator, as_payloads
+from semanticnn_core.stm32.program import Program
 from semanticnn_core.stm32.project import rows_first
+from semanticnn_core.stm32.qemu import PROGRAM, has_qemu, profile_qemu, run_qemu
 from semanticnn_core.stm32.tables import Firmware
-
-BOARDS = {"m7": "mps2-an500", "m4": "mps2-an386", "m3": "mps2-an385"}
-"""QEMU's boards with the memory map that programs are linked for; other cores are checked in Unicorn alone."""
-PROGRAM = "qemu-system-arm"
 
 
 def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core = "m7") -> dict:
     """Build a project with every compiler there is, run it on images uint8 (B, 3, H, W), and compare all bytes.
 
     Returns what `semanticnn export --check` prints: mismatching_bytes (of all witnesses together), images,
-    payload_bytes; ram_bytes, stack_bytes, flash_bytes, instructions and instructions_by_function (of the first
-    toolchain, and the first image); toolchain, emulator; and `witnesses`: who ran it, and how many bytes differed.
-    Raises BuildError without a compiler, EmulationError when the firmware leaves its memory.
+    payload_bytes; ram_bytes, stack_bytes (None where the core runs in QEMU alone), flash_bytes, instructions and
+    instructions_by_function (of the first toolchain, and the first image); toolchain, emulator; and `witnesses`: who
+    ran it, and how many bytes differed.
+    Raises BuildError without a compiler or an emulator of the core, EmulationError when the firmware leaves its memory.
     """
-    wanted = firmware.payload(images)
-    emulators = {each.name: Emulator(build(project, each, core), core) for each in toolchains()}
-    answers = {f"{name}, unicorn, {core}": emulator.run(images) for name, emulator in emulators.items()}
-    if has_qemu() and core in BOARDS:
-        toolchain = gcc() or toolchains()[0]
+    check_core(core)
+    wanted, first = firmware.payload(images), toolchains()[0]
+    answers: dict[str, Tensor] = {}
+    if core in MODELS:
+        emulators = {each.name: Emulator(build(project, each, core), core) for each in toolchains()}
+        answers = {f"{name}, unicorn, {core}": each.run(images) for name, each in emulators.items()}
+        program = emulator = emulators[first.name]
+        profile, stack = emulator.profile(images[0]), max(map(emulator.stack_bytes, images[:4]))
+    else:
+        program = Program(build(project, first, core))
+        profile, stack = profile_qemu(project, first, images[0], core), None
+    for toolchain in qemu_toolchains(core):
         answers[f"{toolchain.name}, qemu, {core}"] = run_qemu(project, toolchain, images, core)
     for name, command in host_compilers().items():
         answers[f"{name}, this machine"] = run_host(project, command, images)
@@ -39,38 +53,33 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
         for name, command in host_compilers().items():
             framed = run_host(project, command, images, "frames").flatten()
             witnesses[f"{name}, this machine, frames"] = _differing(framed, wanted)
-    first, emulator = next(iter(emulators.items()))
-    profile = emulator.profile(images[0])
     return {
         "mismatching_bytes": sum(witnesses.values()),
         "images": len(images),
         "payload_bytes": firmware.payload_bytes,
-        "ram_bytes": emulator.ram_bytes,
-        "stack_bytes": max(map(emulator.stack_bytes, images[:4])),
-        "flash_bytes": emulator.flash_bytes,
+        "ram_bytes": program.ram_bytes,
+        "stack_bytes": stack,
+        "flash_bytes": program.flash_bytes,
         "instructions": profile.instructions,
         "instructions_by_function": profile.by_function,
-        "toolchain": first,
-        "emulator": "unicorn",
+        "toolchain": first.name,
+        "emulator": "unicorn" if core in MODELS else "qemu",
         "witnesses": witnesses,
     }
 
 
-def has_qemu() -> bool:
-    """Say whether QEMU for Arm is installed."""
-    return shutil.which(PROGRAM) is not None
+def check_core(core: Core) -> None:
+    """Refuse with a BuildError a core that nothing here emulates."""
+    if core not in MODELS and not has_qemu():
+        others = ", ".join(MODELS)
+        raise BuildError(f"{core} runs in QEMU alone: install {PROGRAM}, or check another core ({others})")
 
 
-def run_qemu(project: Path, toolchain: Toolchain, images: Tensor, core: Core = "m7") -> Tensor:
-    """Return the payloads, uint8 (B, n), that QEMU's board writes for images uint8 (B, 3, H, W)."""
-    elf = build(project, toolchain, core, "semihosting").resolve()
-    options = ("-nographic", "-semihosting-config", "enable=on,target=native", "-kernel", str(elf))
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "images.bin").write_bytes(rows_first(images))
-        (folder / "payloads.bin").touch()
-        run_tool((PROGRAM, "-M", BOARDS[core], *options), folder, error=EmulationError, images=len(images))
-        return as_payloads((folder / "payloads.bin").read_bytes(), images, PROGRAM)
+def qemu_toolchains(core: Core) -> list[Toolchain]:
+    """Return whose programs QEMU runs: all where nothing else does, otherwise GCC's, or zig's without it."""
+    if not has_qemu():
+        return []
+    return [gcc() or toolchains()[0]] if core in MODELS else toolchains()
 
 
 def run_host(project: Path, command: tuple[str, ...], images: Tensor, *frames: str) -> Tensor:

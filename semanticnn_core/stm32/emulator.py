@@ -1,28 +1,25 @@
 """A Cortex-M in this process: Unicorn runs the firmware's ELF, counts its instructions and watches its memory."""
 
-from bisect import bisect_right
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import unicorn as uc
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 from torch import Tensor
 from unicorn import arm_const as arm
 
 from semanticnn_core.stm32.build import Core
+from semanticnn_core.stm32.program import RAM, Profile, Program
 from semanticnn_core.stm32.project import rows_first
 
 MODELS = {
     "m7": arm.UC_CPU_ARM_CORTEX_M7, "m4": arm.UC_CPU_ARM_CORTEX_M4, "m3": arm.UC_CPU_ARM_CORTEX_M3,
-    "m33": arm.UC_CPU_ARM_CORTEX_M33, "m0plus": arm.UC_CPU_ARM_CORTEX_M0,
+    "m33": arm.UC_CPU_ARM_CORTEX_M33, "m0plus": arm.UC_CPU_ARM_CORTEX_M0, "m23": arm.UC_CPU_ARM_CORTEX_M33,
 }  # fmt: skip
-"""Unicorn's cores; Cortex-M0+ has the instructions of Cortex-M0."""
+"""Unicorn's cores; Cortex-M0+ has the instructions of Cortex-M0, the M23 some of the M33's. There is no Cortex-M55."""
 READ, WRITE, EXECUTE = uc.UC_PROT_READ, uc.UC_PROT_WRITE, uc.UC_PROT_EXEC
-FLASH, RAM, MEMORY = 0x08000000, 0x20000000, 128 * 1024
-"""The H750's flash and tightly coupled data memory: where they begin, and their bytes."""
+FLASH, MEMORY = 0x08000000, 128 * 1024
+"""Where the H750's flash begins; its bytes, and those of the tightly coupled data memory at RAM."""
 IMAGE, OUT, STOP = 0x60000000, 0x61000000, 0x62000000
 """Beside the device's memory: the image that is pushed (read only), the bytes that leave, where functions return."""
 PAGES = 0x1000000, 0x10000, 0x1000
@@ -37,14 +34,6 @@ class EmulationError(RuntimeError):
     """The firmware did what it must not: reached outside its memory, or returned an error."""
 
 
-@dataclass
-class Profile:
-    """What running one image cost."""
-
-    instructions: int
-    by_function: dict[str, int]
-
-
 def as_payloads(sent: bytes, images: Tensor, program: str) -> Tensor:
     """Return what a program sent for images (B, 3, H, W) as uint8 (B, n); what is none or no whole B is an error."""
     if not sent or len(sent) % len(images):
@@ -52,7 +41,7 @@ def as_payloads(sent: bytes, images: Tensor, program: str) -> Tensor:
     return torch.frombuffer(bytearray(sent), dtype=torch.uint8).view(len(images), -1)
 
 
-class Emulator:
+class Emulator(Program):
     """A firmware ELF on an emulated Cortex-M with the H750's memory map.
 
     Code is readable, data is not executable, and everything else is not there: an access outside raises
@@ -61,18 +50,9 @@ class Emulator:
     """
 
     def __init__(self, elf: Path, core: Core = "m7") -> None:
-        with elf.open("rb") as file:
-            image = ELFFile(file)
-            symbols = list(image.get_section_by_name(".symtab").iter_symbols())
-            loads = [(each["p_paddr"], each.data()) for each in image.iter_segments("PT_LOAD") if each["p_filesz"]]
-            sections = [each for each in image.iter_sections() if each["sh_flags"] & SH_FLAGS.SHF_ALLOC]
-            self.ram_bytes = sum(each["sh_size"] for each in sections if each["sh_addr"] >= RAM)
-        self.flash_bytes = sum(len(data) for _, data in loads)
-        self.symbols = {each.name: each["st_value"] for each in symbols}
+        super().__init__(elf)
         self.state = self.symbols.get("state", 0)
         self.prefix = next((each[: -len(PUSH)] for each in self.symbols if each.endswith(PUSH)), "")
-        functions = (each for each in symbols if each["st_info"]["type"] == "STT_FUNC")
-        self._functions = sorted((each["st_value"] & ~1, each.name) for each in functions)
         if self.flash_bytes > MEMORY or self.ram_bytes > MEMORY:
             raise EmulationError(f"{elf} takes {self.flash_bytes} bytes of flash and {self.ram_bytes} of RAM")
         self.machine = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB | uc.UC_MODE_MCLASS)
@@ -82,7 +62,7 @@ class Emulator:
         self.machine.mem_map(IMAGE, PAGES[0], READ)
         self.machine.mem_map(OUT, PAGES[1], READ | WRITE)
         self.machine.mem_map(STOP, PAGES[2], READ | EXECUTE)
-        for address, data in loads:
+        for address, data in self.loads:
             self.machine.mem_write(address, data)
         self._call("Reset_Handler", until=self.symbols["main"] & ~1)
 
@@ -101,7 +81,7 @@ class Emulator:
             self.machine.hook_del(hook)
         by_function: Counter[str] = Counter()
         for (address, size), times in counts.items():
-            by_function[self._function(address)] += times * _instructions(bytes(self.machine.mem_read(address, size)))
+            by_function[self.function(address)] += times * self.instructions(address, size)
         return Profile(by_function.total(), dict(by_function.most_common()))
 
     def stack_bytes(self, image: Tensor) -> int:
@@ -140,21 +120,8 @@ class Emulator:
             self.machine.emu_start(self.symbols[function] | 1, until, timeout=1_000_000 * PATIENCE)
         except uc.UcError as error:
             where = self.machine.reg_read(arm.UC_ARM_REG_PC)
-            raise EmulationError(f"{function} stopped at {where:#010x} in {self._function(where)}: {error}") from error
+            raise EmulationError(f"{function} stopped at {where:#010x} in {self.function(where)}: {error}") from error
         where = self.machine.reg_read(arm.UC_ARM_REG_PC)
         if where != until:
-            raise EmulationError(f"{function} did not return within {PATIENCE} s; it is in {self._function(where)}")
+            raise EmulationError(f"{function} did not return within {PATIENCE} s; it is in {self.function(where)}")
         return self.machine.reg_read(arm.UC_ARM_REG_R0)
-
-    def _function(self, address: int) -> str:
-        place = bisect_right(self._functions, (address, "\uffff")) - 1
-        return self._functions[place][1] if place >= 0 else "?"
-
-
-def _instructions(code: bytes) -> int:
-    """Return how many Thumb-2 instructions a stretch of code holds: 11101, 11110 and 11111 begin one of two halves."""
-    count = at = 0
-    while at < len(code):
-        at += 4 if code[at + 1] >> 3 >= 0b11101 else 2
-        count += 1
-    return count

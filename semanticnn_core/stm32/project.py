@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from string import Template
 from textwrap import fill
@@ -26,6 +27,14 @@ PREFIX = "snn"
 """What names in the C sources begin with, in capitals those of the preprocessor; nothing else contains it."""
 TEXTS = (".c", ".h", ".ini", ".json", ".md", ".properties", ".txt", ".yml")
 """Files that hold such names."""
+HELIUM = """/* Whether the core has Helium, whose loops read the weights in an order of their own. */
+#if defined(__ARM_FEATURE_MVE) && !defined(SNN_PORTABLE)
+#define SNN_HELIUM 1
+#else
+#define SNN_HELIUM 0
+#endif
+"""
+Tables = dict[str, tuple[str, Tensor]]
 BYTES = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint64_t": 8}
 
 
@@ -104,15 +113,15 @@ def write_sources(firmware: Firmware, folder: Path) -> None:
 
 def write_model(firmware: Firmware, folder: Path) -> None:
     """Write all that depends on the trained codec into a folder: snn_model.h and .c, and the self-test's payload."""
-    tables = firmware.tables()
+    tables, others = firmware.tables(), firmware.helium_tables()
     sizes = "\n".join(f"#define SNN_{name} {value}" for name, value in firmware.sizes.items())
-    declared = "\n".join(f"extern const {kind} snn_{name}[{each.numel()}];" for name, (kind, each) in tables.items())
+    declared = _either(_declaration, tables, others)
     header = (
         f"{LICENSE}/* Generated: sizes and tables of one trained encoder. */\n"
         "#ifndef SNN_MODEL_H\n#define SNN_MODEL_H\n\n"
-        f"#include <stdint.h>\n\n{sizes}\n\n{declared}\n\n#endif\n"
+        f"#include <stdint.h>\n\n{sizes}\n\n{HELIUM}\n{declared}\n#endif\n"
     )
-    defined = "\n".join(_array(kind, name, each) for name, (kind, each) in tables.items())
+    defined = _either(_array, tables, others)
     source = f'{LICENSE}/* Generated: the tables of one trained encoder. */\n#include "snn_model.h"\n\n{defined}'
     (folder / "snn_model.h").write_text(header, encoding="utf-8")
     (folder / "snn_model.c").write_text(source, encoding="utf-8")
@@ -172,6 +181,18 @@ def expected_costs(model: SplitModel, config: CodecConfig) -> dict[str, int]:
     firmware = Firmware(quantize_encoder(model, codec, noise), codec, model.feature_shape)
     costs = {f"{part}_bytes": sum(counts.values()) for part, counts in memory_map(firmware).items()}
     return {"payload_bytes": firmware.payload_bytes, **costs}
+
+
+def _either(written: Callable[[str, str, Tensor], str], tables: Tables, helium: Tables) -> str:
+    """Return tables as C, `helium` in place of those of the same names on cores that have it."""
+    texts = {name: written(kind, name, each) for name, (kind, each) in tables.items()}
+    for name, (kind, each) in helium.items():
+        texts[name] = f"#if SNN_HELIUM\n{written(kind, name, each)}#else\n{texts[name]}#endif\n"
+    return "\n".join(texts.values()) if written is _array else "".join(texts.values())
+
+
+def _declaration(kind: str, name: str, values: Tensor) -> str:
+    return f"extern const {kind} snn_{name}[{values.numel()}];\n"
 
 
 def _array(kind: str, name: str, values: Tensor) -> str:

@@ -20,6 +20,9 @@ from semanticnn_core.systems.semanticnn import model_number
 LONGEST_STEP = 2044
 """Numbers of the feature, 16 bits each, that a Cortex-M load can look ahead."""
 
+LANES = 8
+"""Products of 16-bit numbers that one Helium instruction adds up."""
+
 
 @dataclass(frozen=True)
 class Firmware:
@@ -118,6 +121,7 @@ class Firmware:
             "STEM_CHANNELS": channels,
             "STEM_SIZE": stem_size,
             "STEM_PAIRS": pairs,
+            "STEM_LANES": -(-3 * stem_kernel**2 // LANES) * LANES,
             "STEM_SHIFT": stem.shift,
             "STEM_TOP": seen_rows[0],
             "STEM_BOTTOM": seen_rows[1],
@@ -174,6 +178,19 @@ class Firmware:
         first = start * code.stride - self.encoder.margin[0]
         first, end = max(first, 0), min(first + (length - 1) * code.stride + code.weight.shape[-1], size)
         return (max(2 * first - 1, 0), 2 * end) if self.encoder.pool else (first, end)
+
+    def helium_tables(self) -> dict[str, tuple[str, Tensor]]:
+        """Return those of `tables` that cores with Helium read in another order: taps side by side, channel by channel.
+
+        The stem's taps, kernel rows behind one another, are filled up with zeros to whole vectors; the encoder's lie by
+        kernel row first.
+        """
+        stem, code = (layer.weight.movedim(1, -1) for layer in (self.encoder.stem, self.encoder.code))
+        stem, code = stem.flatten(1), code.movedim(1, 0)  # (C, k · k · 3), (k, K, k, C)
+        return {
+            "stem_weight": ("int16_t", F.pad(stem, (0, -stem.shape[1] % LANES))),
+            "code_weight": ("int8_t", F.pad(code.flatten(2), (0, 0, 0, code.shape[1] % 2))),
+        }
 
     def tables(self) -> dict[str, tuple[str, Tensor]]:
         """Return the tables of snn_model.c by their names, less the prefix snn_: C type and values."""

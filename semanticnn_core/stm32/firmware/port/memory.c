@@ -45,7 +45,8 @@ void __aeabi_memclr4(void *to, size_t count) SAME_AS(__aeabi_memclr);
 void __aeabi_memclr8(void *to, size_t count) SAME_AS(__aeabi_memclr);
 #endif
 
-#if defined(__ARM_ARCH) && __ARM_ARCH == 6 /* Cortex-M0 and M0+ have neither a long multiplication nor a division */
+/* Cortex-M0, M0+ and M23 have no long multiplication, and the first two no division. */
+#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1
 uint64_t __aeabi_lmul(uint64_t a, uint64_t b);
 uint64_t __aeabi_idivmod(int32_t a, int32_t b);
 int32_t __aeabi_idiv(int32_t a, int32_t b);

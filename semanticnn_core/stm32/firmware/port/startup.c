@@ -20,8 +20,8 @@ __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void
 
 __attribute__((noreturn)) void Reset_Handler(void)
 {
-#if defined(__ARM_FP)
-    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to the FPU */
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: full access to the FPU, and Helium */
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
     const uint32_t *from = _data_flash;

@@ -4,8 +4,8 @@
  *   image rows ─► ring of SNN_STEM_KERNEL rows ─► stem (max-pooled at once) ─► one feature row
  *              ─► the encoder's sums, a kernel row at a time ─► GDN, PReLU, nearest centre ─► code words ─► bytes
  *
- * Sizes and tables are in snn_model.h and snn_model.c, the inner loops in snn_arith.h, code words and parity in
- * snn_bits.h.
+ * Sizes and tables are in snn_model.h and snn_model.c, the inner loops in snn_arith.h, those for Helium in snn_helium.h,
+ * code words and parity in snn_bits.h.
  */
 #include <stddef.h>
 
@@ -40,6 +40,9 @@ STAGE void load_row(struct snn_state *s, const uint8_t *rgb)
     }
 }
 
+#if SNN_HELIUM
+#include "snn_helium.h"
+#else
 /* Compute row y of the stem: convolution with folded batch norm, ReLU, and where there is one the max-pool. Two
  * columns and two channels at a time; a row of the kernel that lies outside the image counts for nothing. */
 STAGE void stem_row(struct snn_state *s, int y)
@@ -103,6 +106,7 @@ STAGE void add_feature_row(struct snn_state *s, int32_t *sums, int ky)
         }
     }
 }
+#endif
 
 /* Turn one latent pixel's sums into symbols and append them: GDN, PReLU, the nearest centre.
  *
