@@ -43,7 +43,7 @@ CMakeLists.txt MISRA.md README.md cmake/arm-none-eabi.cmake examples/freertos_ta
 examples/stubs/task.h examples/stubs/zephyr/kernel.h examples/zephyr_thread.c library.json library.properties
 onnx/device_float.onnx onnx/device_int8.onnx onnx/reference.npz platformio.ini port/measure.h port/memory.c
 port/startup.c port/stm32h750.ld src/snn.c src/snn.h src/snn_arith.h src/snn_bits.h src/snn_camera.c
-src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_model.c src/snn_model.h src/snn_selftest.c
+src/snn_camera.h src/snn_frame.c src/snn_frame.h src/snn_helium.h src/snn_model.c src/snn_model.h src/snn_selftest.c
 src/snn_selftest.h src/snn_selftest_payload.h test/emulator_main.c test/host_main.c test/semihosting_main.c
 test/send_vectors.py test/uart_main.c vectors/frames.bin vectors/images.bin vectors/payloads.bin vectors/sizes.txt
 zephyr/CMakeLists.txt zephyr/Kconfig zephyr/module.yml

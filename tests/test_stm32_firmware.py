@@ -14,7 +14,7 @@ from stm32_models import CASES, K3, RESNET, case, patched, photos, small_codec, 
 
 from semanticnn_core.stm32 import build as build_module
 from semanticnn_core.stm32.build import (
-    CORES,
+    BOARDS,
     BuildError,
     build,
     build_host,
@@ -24,10 +24,11 @@ from semanticnn_core.stm32.build import (
     toolchains,
     zig,
 )
-from semanticnn_core.stm32.check import BOARDS, has_qemu, run_host, run_qemu
-from semanticnn_core.stm32.emulator import EmulationError, Emulator
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.emulator import MODELS, EmulationError, Emulator
 from semanticnn_core.stm32.extremes import flat_and_loud
 from semanticnn_core.stm32.project import memory_map, rows_first
+from semanticnn_core.stm32.qemu import has_qemu, run_qemu
 from semanticnn_core.stm32.quantize import ExportError, quantize_encoder
 from semanticnn_core.stm32.tables import Firmware
 
@@ -98,7 +99,7 @@ def test_latents_beyond_calibration_saturate_in_c_too(tmp_path):
     assert torch.equal(Emulator(build(project, zig())).run(images), firmware.payload(images))
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", MODELS)
 @pytest.mark.parametrize("toolchain", toolchains(), ids=lambda each: each.name)
 @pytest.mark.slow
 def test_every_byte_is_the_same_on_an_emulated_core(toolchain, core, shared, firmware, images):

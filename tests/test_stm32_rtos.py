@@ -105,7 +105,7 @@ def project(firmware, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(("name", "toolchain"), list(itertools.product(EXAMPLES, toolchains())))
 def test_an_example_compiles_for_a_board(name, toolchain, project, tmp_path):
-    command = (*toolchain.command, *(flag.format("m7") for flag in toolchain.flags))
+    command = toolchain.compiler("m7")
     flags = ("-O2", "-std=c99", *WARNINGS, "-Isrc", "-Iexamples/stubs", "-c", f"examples/{name}.c")
     run_tool((*command, *flags, "-o", str(tmp_path / "example.o")), project)
     assert (tmp_path / "example.o").stat().st_size > 500

@@ -27,9 +27,8 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
     """Build a project with every compiler there is, run it on images uint8 (B, 3, H, W), and compare all bytes.
 
     Returns what `semanticnn export --check` prints: mismatching_bytes (of all witnesses together), images,
-    payload_bytes; ram_bytes, stack_bytes (None where the core runs in QEMU alone), flash_bytes, instructions and
-    instructions_by_function (of the first toolchain, and the first image); toolchain, emulator; and `witnesses`: who
-    ran it, and how many bytes differed.
+    payload_bytes; ram_bytes, stack_bytes, flash_bytes, instructions and instructions_by_function (of the first
+    toolchain, and the first image); toolchain, emulator; and `witnesses`: who ran it, and how many bytes differed.
     Raises BuildError without a compiler or an emulator of the core, EmulationError when the firmware leaves its memory.
     """
     check_core(core)
@@ -42,7 +41,7 @@ def check_project(project: Path, firmware: Firmware, images: Tensor, core: Core 
         profile, stack = emulator.profile(images[0]), max(map(emulator.stack_bytes, images[:4]))
     else:
         program = Program(build(project, first, core))
-        profile, stack = profile_qemu(project, first, images[0], core), None
+        profile, stack = profile_qemu(project, first, images[0], core)
     for toolchain in qemu_toolchains(core):
         answers[f"{toolchain.name}, qemu, {core}"] = run_qemu(project, toolchain, images, core)
     for name, command in host_compilers().items():

@@ -16,8 +16,8 @@ from semanticnn_core.stm32.project import rows_first
 PROGRAM = "qemu-system-arm"
 AROUND = {"Reset_Handler", "main", "host", "leave"}
 """Functions of the program around the firmware, which are not counted."""
-COUNTED = ("-d", "in_asm,exec,nochain", "-D", "log")
-"""Options that write each block of code when it is met first, and where each one begins that runs."""
+COUNTED = ("-d", "in_asm,exec,cpu,nochain", "-D", "log")
+"""Options that write each block of code when it is met first, and for each one that runs its address and registers."""
 
 
 def has_qemu() -> bool:
@@ -32,13 +32,14 @@ def run_qemu(project: Path, toolchain: Toolchain, images: Tensor, core: Core = "
         return _run(elf, Path(name), images, core)
 
 
-def profile_qemu(project: Path, toolchain: Toolchain, image: Tensor, core: Core) -> Profile:
-    """Run one image uint8 (3, H, W) on QEMU's board and count the instructions it takes, by function."""
+def profile_qemu(project: Path, toolchain: Toolchain, image: Tensor, core: Core) -> tuple[Profile, int]:
+    """Run one image uint8 (3, H, W) on QEMU's board; return the instructions it takes, and the deepest stack, bytes."""
     elf = build(project, toolchain, core, "semihosting")
     program, blocks, counts = Program(elf), {}, Counter()
+    top = lowest = program.symbols["_stack_top"]
     with TemporaryDirectory() as name:
         _run(elf, Path(name), image[None], core, *COUNTED)
-        start = None
+        start = None  # of the block that is listed
         with (Path(name) / "log").open(encoding="utf-8", errors="replace") as log:
             for line in log:
                 if ran := re.match(r"Trace \d+: \S+ \[\w+/(\w+)/", line):
@@ -49,12 +50,14 @@ def profile_qemu(project: Path, toolchain: Toolchain, image: Tensor, core: Core)
                     blocks[start] = address + len(re.sub(r"\s", "", met[2])) // 2 - start
                 else:
                     start = None
+                    if at := re.search(r"R13=(\w+)", line):
+                        lowest = min(lowest, int(at[1], 16) or top)
     by_function: Counter[str] = Counter()
     for address, times in counts.items():
         by_function[program.function(address)] += times * program.instructions(address, blocks[address])
     for name in AROUND & set(by_function):
         del by_function[name]
-    return Profile(by_function.total(), dict(by_function.most_common()))
+    return Profile(by_function.total(), dict(by_function.most_common())), top - lowest
 
 
 def _run(elf: Path, folder: Path, images: Tensor, core: Core, *options: str) -> Tensor:

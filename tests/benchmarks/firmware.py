@@ -4,10 +4,11 @@
     .venv/bin/python tests/benchmarks/firmware.py --parts bytes --images 20
     .venv/bin/python tests/benchmarks/firmware.py --out data/results
 
-`bytes`: every compiler and emulator against the integer encoder, both backbones at 64 and 128 px on SceneDigits
-images (brought to size), and random models on this machine. `costs`: memory and instructions, ResNet-50 at 128, 224 and
-448 px, MobileNetV2 at 64 px. `symbols`, `accuracy`: the shipped checkpoint against its float encoder, the whole test
-split. ResNet-50's weights are random, its batch norms and codec calibrated: instructions do not depend on weights.
+`bytes`: every core, compiler and emulator against the integer encoder: both published MobileNetV2 models on unseen
+and on extreme images (CIFAR-100's must be there), ResNet-50; random models on this machine and on an emulated
+Cortex-M55. `costs`: memory and instructions, ResNet-50 at 128, 224 and 448 px, MobileNetV2 at 64 px, the smaller ones
+on a Cortex-M55 too. `symbols`, `accuracy`: the shipped checkpoint against its float encoder, the whole test split.
+ResNet-50's weights are random, its batch norms and codec calibrated: instructions do not depend on weights.
 """
 
 import math
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import torch
 import tyro
-from published import publish
+from published import publish, this_command
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,10 +30,13 @@ from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.config import DEFAULT_CHECKPOINT, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets import load_dataset
 from semanticnn_core.evaluation import sweep
-from semanticnn_core.stm32.build import CORES, build, gcc, host_compilers, toolchains
-from semanticnn_core.stm32.check import BOARDS, has_qemu, run_host, run_qemu
-from semanticnn_core.stm32.emulator import Emulator
-from semanticnn_core.stm32.project import write_project
+from semanticnn_core.stm32.build import BOARDS, Core, Toolchain, build, host_compilers, toolchains
+from semanticnn_core.stm32.check import run_host
+from semanticnn_core.stm32.emulator import MODELS, Emulator
+from semanticnn_core.stm32.extremes import extreme_images
+from semanticnn_core.stm32.program import Profile, Program
+from semanticnn_core.stm32.project import write_sources
+from semanticnn_core.stm32.qemu import has_qemu, profile_qemu, run_qemu
 from semanticnn_core.stm32.quantize import CALIBRATION_IMAGES, quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN
 from semanticnn_core.stm32.tables import Firmware
@@ -40,6 +44,10 @@ from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 
 PARTS = ("bytes", "costs", "symbols", "accuracy")
+PUBLISHED = (DEFAULT_CHECKPOINT, "mobilenet_v2-cifar100")
+COSTS = (("mobilenet_v2", 64, "m7"), ("mobilenet_v2", 64, "m55"), ("resnet50", 128, "m7"), ("resnet50", 128, "m55"))
+COSTS += (("resnet50", 224, "m7"), ("resnet50", 448, "m7"))
+"""Network, size in pixels and core whose costs are measured."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,15 @@ class FirmwareBenchmark:
     parts: tuple[str, ...] = PARTS
     """Which measurements: bytes, costs, symbols, accuracy."""
     images: int = 200
-    """Images of the byte comparison, per model."""
+    """Unseen images of the byte comparison, per model; 24 extreme ones are added."""
+    encoders: tuple[str, ...] = (*PUBLISHED, "resnet50", "random")
+    """Whose bytes are compared; rows of others stay in the table."""
+    size: int = 128
+    """Pixels of ResNet-50's images in the byte comparison."""
     models: int = 50
-    """Random models compared on this machine, 40 images each."""
+    """Random models compared on this machine and on a Cortex-M55, 40 images each."""
+    data_root: Path = Path("data")
+    """Where data sets lie."""
     seeds: int = 5
     """Channel seeds of the accuracy."""
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -63,41 +77,66 @@ class FirmwareBenchmark:
         for part in self.parts:
             table = getattr(self, part)()
             print(f"\n{part}\n{table.to_string(index=False)}", flush=True)
+            if self.out and part == "bytes" and (self.out / "firmware-bytes.csv").exists():
+                before = pd.read_csv(self.out / "firmware-bytes.csv")
+                others = [each.split(", ")[0].split()[-1] not in self.encoders for each in before["model"]]
+                table = pd.concat([before[others], table.assign(command=this_command())])
             if self.out:
                 publish(self.out / f"firmware-{part}.csv", table)
 
     def bytes(self) -> pd.DataFrame:
         """Return how many bytes differ from the integer encoder's, a row a model and witness."""
         rows = []
-        for name, size in product(("mobilenet_v2", "resnet50"), (64, 128)):
-            model, codec, images = self.encoder(name, size)
-            firmware = firmware_of(model, codec, images)
-            for witness, wrong, count in self.witnesses(model, firmware, images[: self.images]):
-                rows.append({"model": f"{name}, {size} px", "witness": witness, "bytes": count, "differ": wrong})
-        draws, wrong, count = random.Random(0), 0, 0
-        for number in range(self.models):
+        for name in (each for each in self.encoders if each != "random"):
+            model, codec, calibration, images = self.compared(name)
+            firmware = firmware_of(model, codec, calibration)
+            for witness, wrong, count in self.witnesses(firmware, images):
+                row = {"model": f"{name}, {model.image_size} px", "witness": witness, "images": len(images)}
+                rows.append(row | {"bytes": count, "differ": wrong})
+                print(rows[-1], flush=True)
+        draws = random.Random(0)
+        found: dict[str, list[int]] = {}
+        for number in range(self.models if "random" in self.encoders else 0):
             model, codec, images = random_encoder(draws, number)
             slice = Slice(draws.choice((1.0, 0.5, 0.2)), draws.choice(("center", "importance")))
             firmware = firmware_of(model, codec, images, slice)
+            wanted, answers = firmware.payload(images), {}
             with TemporaryDirectory() as folder:
-                project = exported(firmware, model, images, folder)
+                project = exported(firmware, folder)
                 command = list(host_compilers().values())[-1]  # with sanitizers, where there is one that has them
-                wanted = firmware.payload(images)
-                wrong += int((run_host(project, command, images) != wanted).sum())
-                count += wanted.numel()
-        rows.append({"model": f"{self.models} random", "witness": "this machine", "bytes": count, "differ": wrong})
+                answers["this machine"] = run_host(project, command, images)
+                if has_qemu():
+                    each = toolchains()[number % len(toolchains())]
+                    answers["qemu, m55"] = run_qemu(project, each, images, "m55")
+            for witness, payloads in answers.items():
+                found.setdefault(witness, []).append(int((payloads != wanted).sum()))
+                found.setdefault(f"{witness}: bytes", []).append(wanted.numel())
+        for witness in ("this machine", "qemu, m55"):
+            if witness in found:
+                row = {"model": f"{self.models} random", "witness": witness, "images": 40}
+                rows.append(row | {"bytes": sum(found[f"{witness}: bytes"]), "differ": sum(found[witness])})
         return pd.DataFrame(rows)
 
-    def witnesses(self, model: SplitModel, firmware: Firmware, images: Tensor):
+    def compared(self, name: str) -> tuple[SplitModel, SemanticCodec, Tensor, Tensor]:
+        """Return a network, its codec, images to calibrate it, and those to compare: unseen and extreme ones."""
+        if name == "resnet50":
+            model, codec, images = self.encoder(name, self.size)
+            unseen = resized(open_checkpoint(self.checkpoint)[1].test.first(self.images)["image"], self.size)
+        else:
+            checkpoint, data = open_checkpoint(name, "", self.data_root, download=False)
+            model, codec = checkpoint.model, checkpoint.codec
+            images, unseen = data.train.first(CALIBRATION_IMAGES)["image"], data.test.first(self.images)["image"]
+        return model, codec, images, torch.cat([unseen, extreme_images(model, codec)])
+
+    def witnesses(self, firmware: Firmware, images: Tensor):
         """Yield who ran the firmware, how many bytes differed, and of how many."""
         wanted = firmware.payload(images)
         with TemporaryDirectory() as folder:
-            project = exported(firmware, model, images, folder)
-            for core, toolchain in product(CORES, toolchains()):
+            project = exported(firmware, folder)
+            for core, toolchain in product(MODELS, toolchains()):
                 payloads = Emulator(build(project, toolchain, core), core).run(images)
                 yield f"{toolchain.name}, unicorn, {core}", int((payloads != wanted).sum()), wanted.numel()
-            for core in BOARDS if has_qemu() else ():
-                toolchain = gcc() or toolchains()[0]
+            for core, toolchain in product(BOARDS if has_qemu() else (), toolchains()):
                 payloads = run_qemu(project, toolchain, images, core)
                 yield f"{toolchain.name}, qemu, {core}", int((payloads != wanted).sum()), wanted.numel()
             for name, command in host_compilers().items():
@@ -105,24 +144,23 @@ class FirmwareBenchmark:
                 yield f"{name}, this machine", wrong, wanted.numel()
 
     def costs(self) -> pd.DataFrame:
-        """Return memory and instructions, a row a model and toolchain."""
+        """Return memory and instructions, a row a model, core and toolchain."""
         rows = []
-        for name, size in (("mobilenet_v2", 64), ("resnet50", 128), ("resnet50", 224), ("resnet50", 448)):
+        for name, size, core in COSTS:
             model, codec, images = self.encoder(name, size)
             firmware = firmware_of(model, codec, images)
             with TemporaryDirectory() as folder:
-                project = exported(firmware, model, images, folder)
+                project = exported(firmware, folder)
                 for toolchain in toolchains():
-                    emulator = Emulator(build(project, toolchain))
-                    profile, stack = emulator.profile(images[0]), emulator.stack_bytes(images[0])
+                    program, profile, stack = measured(project, toolchain, images[0], core)
                     last = profile.by_function.get("send_pixel") or profile.by_function["send_pixel.constprop.0"]
                     rows.append(
                         {
-                            "model": f"{name}, {size} px",
+                            "model": f"{name}, {size} px, {core.upper()}",
                             "payload_bytes": firmware.payload_bytes,
                             "compiler": toolchain.name,
-                            "ram_kb": (emulator.ram_bytes + stack) / 1024,
-                            "flash_kb": emulator.flash_bytes / 1024,
+                            "ram_kb": (program.ram_bytes + stack) / 1024,
+                            "flash_kb": program.flash_bytes / 1024,
                             "instructions_millions": profile.instructions / 1e6,
                             "instructions_per_mac": profile.instructions / firmware.encoder.macs,
                             "gdn_to_packing": last / profile.instructions,
@@ -181,11 +219,20 @@ class FirmwareBenchmark:
         return *calibrated(model, images, code_channels=32, centers=8, kernel=4, stride=4), images
 
 
-def exported(firmware: Firmware, model: SplitModel, images: Tensor, folder: str) -> Path:
-    """Write the project into a folder and return where it is."""
+def exported(firmware: Firmware, folder: str) -> Path:
+    """Write the C into a folder and return where it is."""
     project = Path(folder) / "project"
-    write_project(firmware, project, model, images[:1])
+    project.mkdir()
+    write_sources(firmware, project)
     return project
+
+
+def measured(project: Path, toolchain: Toolchain, image: Tensor, core: Core) -> tuple[Program, Profile, int]:
+    """Return a built firmware, its instructions for an image, and the bytes of its stack."""
+    if core in MODELS:
+        emulator = Emulator(build(project, toolchain, core), core)
+        return emulator, emulator.profile(image), emulator.stack_bytes(image)
+    return Program(build(project, toolchain, core)), *profile_qemu(project, toolchain, image, core)
 
 
 def firmware_of(model: SplitModel, codec: SemanticCodec, images: Tensor, slice: Slice = WHOLE) -> Firmware:

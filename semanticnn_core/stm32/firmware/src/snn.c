@@ -25,7 +25,7 @@ void *memset(void *to, int value, size_t count);
 
 static int at_least(int value, int low) { return value < low ? low : value; }
 static int at_most(int value, int high) { return value > high ? high : value; }
-#if SNN_POOL
+#if SNN_POOL && !SNN_HELIUM
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 #endif
 

@@ -15,8 +15,8 @@
 #define STEM_TAPS (3 * SNN_STEM_KERNEL) /* of a kernel row: neighbours in an image row */
 
 /* Add the products of two channels' weights (a, b) and two columns' inputs (0, 1), COUNT times eight of them, to a0, a1,
- * b0, b1; all pointers move on. LOAD makes eight weights 16 bits wide. Assembly, as GCC 12 makes half as many
- * instructions again of intrinsics; sums need even registers (Te), such loads low ones (l). */
+ * b0, b1; all pointers move on. LOAD makes eight weights 16 bits wide. Assembly, as intrinsics become a
+ * quarter more instructions with GCC 12; sums need even registers (Te), such loads low ones (l). */
 #define ADD_PRODUCTS(COUNT, LOAD, BYTES)                                                                               \
     __asm__("dls          lr, %[count]\n"                                                                              \
             "0:\n"                                                                                                     \
