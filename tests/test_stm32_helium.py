@@ -1,5 +1,6 @@
 """The loops of Cortex-M55 with Helium: the plain C's bytes, fewer instructions, and faults that are noticed."""
 
+import numpy as np
 import pytest
 import torch
 from stm32_models import CASES, case, patched, photos, small_project
@@ -18,7 +19,6 @@ FAULTS = [
     ('"vmladava.s16 %[b1], q1, q3\\n"', '"vmladava.s16 %[b1], q0, q3\\n"'),
     ('"vmladava.s16 %[a1], q1, q2\\n"', '"vmladava.s16 %[a1], q1, q3\\n"'),
     ("vrshrq_n_s32(vmulhq_s32", "vshrq_n_s32(vmulhq_s32"),
-    ("vmulhq_s32(", "vrmulhq_s32("),
     ("SNN_STEM_SHIFT - 32)", "SNN_STEM_SHIFT - 31)"),
     ("vmaxq_s32(out, vdupq_n_s32(0))", "out"),
     ("return vminq_s32(vmaxq_s32(out, vdupq_n_s32(0)), vdupq_n_s32(255))", "return vmaxq_s32(out, vdupq_n_s32(0))"),
@@ -35,6 +35,23 @@ FAULTS = [
     ("snn_code_weight + ky *", "snn_code_weight + 0 * ky *"),
 ]
 """Clamps, roundings, shifts, borders, operands: right and wrong."""
+OUTPUTS = """
+void outputs(int32_t sums[4], int32_t multiplier);
+void outputs(int32_t sums[4], int32_t multiplier)
+{
+    vstrwq_s32(sums, stem_outputs(vldrwq_s32(sums), vdupq_n_s32(multiplier)));
+}
+"""
+READ = """int32_t given[5];
+    void outputs(int32_t *, int32_t);
+    while (host(READ, images, AT(given), sizeof given) == 0) {
+        outputs(given, given[4]);
+        if (host(WRITE, payloads, AT(given), 16) != 0)
+            leave(3);
+    }
+    leave(0);
+"""
+"""A program that reads four sums and a multiplier, and writes four outputs of the stem."""
 
 
 @needs_qemu
@@ -81,6 +98,29 @@ def test_extreme_images_notice_every_fault_of_helium(right, wrong, tmp_path):
     project = small_project(firmware, tmp_path / "project")
     patched(project / "src/snn_helium.h", right, wrong)
     assert not torch.equal(run_qemu(project, toolchains()[-1], images, "m55"), firmware.payload(images))
+
+
+@needs_qemu
+@pytest.mark.parametrize("shift", [33, 47, 62])
+@pytest.mark.slow
+def test_four_outputs_are_rounded_once_and_saturate(shift, tmp_path):
+    firmware = case(CASES["mobilenet"])
+    project = small_project(firmware, tmp_path / "project")
+    patched(project / "src/snn_model.h", f"STEM_SHIFT {firmware.sizes['STEM_SHIFT']}\n", f"STEM_SHIFT {shift}\n")
+    for name, before, after in (
+        ("src/snn.c", "\nvoid snn_reset", OUTPUTS),
+        ("test/semihosting_main.c", "for (;;)", READ),
+    ):
+        patched(project / name, before, after + before)
+    powers = [1 << power for power in range(31)]
+    ties = [(odd << shift - 1) // power for odd in (-7, -3, -1, 1, 5, 509, 511) for power in powers]
+    sums = {tie + off for tie in ties for off in (-1, 0, 1) if abs(tie) < 2**31 - 1} | {2**31 - 1, -(2**31)}
+    calls = [(each, multiplier) for each in sums for multiplier in (1, 2**30, 2**31 - 1, 1_234_567_891)]
+    given = np.array([[sum_, sum_ // 3, -(sum_ // 2), sum_, multiplier] for sum_, multiplier in calls], dtype="<i4")
+    asked = torch.from_numpy(given.view(np.uint8).reshape(len(calls), 1, 1, 20).copy())
+    answers = run_qemu(project, toolchains()[-1], asked, "m55").numpy().view("<i4")
+    exact = [[int(each) * int(row[4]) + (1 << shift - 1) >> shift for each in row[:4]] for row in given]
+    assert np.array_equal(answers, np.clip(exact, 0, 255)) and len(np.unique(answers)) > 1
 
 
 @needs_qemu
