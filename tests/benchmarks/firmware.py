@@ -6,8 +6,8 @@
 
 `bytes`: every core, compiler and emulator against the integer encoder: both published MobileNetV2 models on unseen
 and on extreme images (CIFAR-100's must be there), ResNet-50; random models on this machine and on an emulated
-Cortex-M55. `costs`: memory and instructions, ResNet-50 at 128, 224 and 448 px, MobileNetV2 at 64 px, the smaller ones
-on a Cortex-M55 too. `symbols`, `accuracy`: the shipped checkpoint against its float encoder, the whole test split.
+Cortex-M55. `costs`: memory and instructions, ResNet-50 at 128, 224 and 448 px, MobileNetV2 at 64 px, that on a
+Cortex-M55 too. `symbols`, `accuracy`: the shipped checkpoint against its float encoder, the whole test split.
 ResNet-50's weights are random, its batch norms and codec calibrated: instructions do not depend on weights.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -45,9 +46,11 @@ from semanticnn_core.tasks.split import PixelNormalize, SplitModel
 
 PARTS = ("bytes", "costs", "symbols", "accuracy")
 PUBLISHED = (DEFAULT_CHECKPOINT, "mobilenet_v2-cifar100")
-COSTS = (("mobilenet_v2", 64, "m7"), ("mobilenet_v2", 64, "m55"), ("resnet50", 128, "m7"), ("resnet50", 128, "m55"))
-COSTS += (("resnet50", 224, "m7"), ("resnet50", 448, "m7"))
-"""Network, size in pixels and core whose costs are measured."""
+COSTS = {
+    "m7": (("mobilenet_v2", 64), ("resnet50", 128), ("resnet50", 224), ("resnet50", 448)),
+    "m55": (("mobilenet_v2", 64),),
+}
+"""Networks and sizes in pixels whose costs are measured, by core."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class FirmwareBenchmark:
     images: int = 200
     """Unseen images of the byte comparison, per model; 24 extreme ones are added."""
     encoders: tuple[str, ...] = (*PUBLISHED, "resnet50", "random")
-    """Whose bytes are compared; rows of others stay in the table."""
+    """Whose bytes are compared."""
+    cores: tuple[Literal["m7", "m55"], ...] = ("m7", "m55")
+    """Whose costs are measured."""
     size: int = 128
     """Pixels of ResNet-50's images in the byte comparison."""
     models: int = 50
@@ -71,18 +76,19 @@ class FirmwareBenchmark:
     checkpoint: str = DEFAULT_CHECKPOINT
     """Whose encoder is exported."""
     out: Path | None = None
-    """Folder of tables to write as firmware-PART.csv, for instance data/results."""
+    """Folder of tables to write as firmware-PART.csv, for instance data/results; rows of other models stay in them."""
 
     def __call__(self) -> None:
         for part in self.parts:
             table = getattr(self, part)()
             print(f"\n{part}\n{table.to_string(index=False)}", flush=True)
-            if self.out and part == "bytes" and (self.out / "firmware-bytes.csv").exists():
-                before = pd.read_csv(self.out / "firmware-bytes.csv")
-                others = [each.split(", ")[0].split()[-1] not in self.encoders for each in before["model"]]
-                table = pd.concat([before[others], table.assign(command=this_command())])
-            if self.out:
-                publish(self.out / f"firmware-{part}.csv", table)
+            path = self.out and self.out / f"firmware-{part}.csv"
+            if path and path.exists() and "model" in table:
+                before = pd.read_csv(path)
+                kept = before[~before["model"].isin(table["model"])]
+                table = pd.concat([kept, table.assign(command=this_command())])
+            if path:
+                publish(path, table)
 
     def bytes(self) -> pd.DataFrame:
         """Return how many bytes differ from the integer encoder's, a row a model and witness."""
@@ -146,7 +152,7 @@ class FirmwareBenchmark:
     def costs(self) -> pd.DataFrame:
         """Return memory and instructions, a row a model, core and toolchain."""
         rows = []
-        for name, size, core in COSTS:
+        for core, (name, size) in ((each, case) for each in self.cores for case in COSTS[each]):
             model, codec, images = self.encoder(name, size)
             firmware = firmware_of(model, codec, images)
             with TemporaryDirectory() as folder:
@@ -156,7 +162,7 @@ class FirmwareBenchmark:
                     last = profile.by_function.get("send_pixel") or profile.by_function["send_pixel.constprop.0"]
                     rows.append(
                         {
-                            "model": f"{name}, {size} px, {core.upper()}",
+                            "model": f"{name}, {size} px" + ("" if core == "m7" else f", {core.upper()}"),
                             "payload_bytes": firmware.payload_bytes,
                             "compiler": toolchain.name,
                             "ram_kb": (program.ram_bytes + stack) / 1024,
