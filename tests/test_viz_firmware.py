@@ -4,7 +4,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from semanticnn_core.config import WHOLE, Slice
-from semanticnn_core.stm32.emulator import Profile
+from semanticnn_core.stm32.program import Profile
 from semanticnn_core.stm32.project import SOURCES, memory_map
 from semanticnn_core.stm32.quantize import quantize_encoder
 from semanticnn_core.stm32.system import IntegerSemanticNN

@@ -8,7 +8,7 @@ import numpy as np
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from semanticnn_core.stm32.emulator import Profile
+from semanticnn_core.stm32.program import Profile
 from semanticnn_core.stm32.project import SOURCES
 from semanticnn_core.studies.rounding import Rounding
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
