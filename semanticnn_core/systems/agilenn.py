@@ -88,9 +88,13 @@ class AgileNN(FeatureCodec):
 
 
 class LocalHead(AgileNN):
-    """Nothing is sent: the device's own answer is all there is, and no link can make it worse."""
+    """Nothing is sent: the device's own answer is all there is, and no link can make it worse.
+
+    A linear layer cannot read digits that are lighter or darker than what is behind them, however it is trained.
+    """
 
     title = "AgileNN*, local head alone"
+    rate = 5e-3  # one linear layer bears large steps
 
     def __init__(self, model: SplitModel, size: int) -> None:
         super().__init__(model, size)
