@@ -285,8 +285,8 @@ check.sign_worth((1 - 0.1) * 1 + 0.1 * (-1))
 # - **A learned code is not automatically the best code.** On this short budget a JPEG file without its constant header,
 #   behind a good error-correcting code, is ahead of every learned code of one rate, up to the rate that its own was
 #   built for. Our published codec, trained far longer, is ahead of it again on a good link; if the network too may
-#   learn, from such pictures, the file is ahead at 2.5 and 5 %. Few papers compare with that.
-# - **Who knows the link should say so in the code**: several bottlenecks, each with the parity for its rate, lead.
+#   learn, from such pictures, the file is ahead at 2.5 and 5 %. So is the bottleneck with a code for each rate, whose
+#   sender knows the link. Few papers compare with that.
 # - **Among learned systems that send the same bytes the best are close together**, within what two trainings differ by.
 # - **The order depends on what is counted**: floats or bytes, the header or not, good links or all links alike.
 # - **A system that was never trained with errors is not shown to be bad.** Where there are two rows, compare the fair
