@@ -261,8 +261,8 @@ answer = None  # how many values a position
 check.values_a_position(answer, 384)
 
 # %% tags=["solution"]
-print("A third more values a position; or the saved quarter of the bytes goes into parity. As neighbouring positions")
-print("agree, little is lost by leaving some out.")
+print("A third more values a position; or the saved quarter of the bytes goes into parity. What is gained depends on")
+print("how far neighbouring positions agree: a training on the budget says it.")
 check.values_a_position(384 * 8 / (64 - 16), 384)
 
 # %% [markdown]
@@ -274,8 +274,8 @@ answer = None  # a number between −1 and 1
 check.sign_worth(answer)
 
 # %% tags=["solution"]
-print("Right with 1 − p, wrong with p: (1 − p) − p. It helps a little at high rates and not at low ones; the decoder")
-print("sees the rate too, and can learn the factor itself.")
+print("Right with 1 − p, wrong with p: (1 − p) − p. The decoder sees the rate too, and can learn the factor itself, so")
+print("expect little; a training on the budget says how much.")
 check.sign_worth((1 - 0.1) * 1 + 0.1 * (-1))
 
 # %% [markdown]

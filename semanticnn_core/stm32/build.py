@@ -24,7 +24,7 @@ MEASURED = ("-include", "port/measure.h")
 LINKER = "port/stm32h750.ld"
 ZIG_FLAGS = {"m33": ("-mcpu=cortex_m33+dsp",), "m55": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m55+mve")}
 GCC_FLAGS = {"m55": ("-mfloat-abi=hard",)}
-"""What a compiler must be told to use all that a core has: DSP extension, Helium and its registers."""
+"""Flags with which a compiler uses all that a core has: DSP extension, Helium and its registers."""
 OPTIMIZE = ("-O2", "-fomit-frame-pointer", "-fno-unroll-loops")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 LIMIT = 300
