@@ -175,6 +175,9 @@ class CodecTrainConfig(TrainConfig):
     """Share of the batches whose slice ratio is drawn; the others have the largest."""
     window: Literal["center", "anywhere"] = "center"
     """Where the windows of slice ratios below 1 lie: in the middle, or, for half of the samples, at random."""
+    crop: int = setting(0, 0, 4096)
+    """Side of the square that stage 1 cuts from each batch, anywhere, pixels; 0 takes whole images. What a codec learns
+    on a part serves the whole, and large images take a fraction of the time."""
     sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)
     """Sharpness of the soft assignment in units of the centre spacing: rises through stage 1, then stays."""
     alpha: float = setting(2.0, 0, 1e6)

@@ -104,7 +104,7 @@ figures.draw_history(histories, terms)
 # where it is asked for. Here is what that means for the centres:
 
 # %%
-test = data.test.take(500 if fast else 1000)
+test = data.test.take(400 if fast else 1000)
 images, three = test.first(None)["image"], {"stage 1": denoised, "α = 0": free, usual: live}
 shares = {name: receivers.symbol_shares(model.device_part, each, images[:100]) for name, each in three.items()}
 figures.draw_occupancy(shares)

@@ -286,7 +286,7 @@ check.place_lost(100 * wrong)
 
 # %%
 ratios = (0.25, 0.5, 0.6, 0.8, 1.0)
-judged = data.test.take(150 if fast else 1000)
+judged = data.test.take(120 if fast else 1000)
 compared = compare_windows(model, codec, judged, ratios, 0.01, seed)
 windows.draw_windows(compared, model.score(judged))
 

@@ -172,7 +172,7 @@ project = in_checkout(out_dir) / "firmware"
 extreme = extreme_images(model, codec)  # black, white, boards, noise, and what drives the latent to its ends
 vectors = torch.cat([images[:4], extreme])
 write_project(firmware, project, model, vectors, f"For the checkpoint `{published.name}`.", force=True)
-result = check_project(project, firmware, torch.cat([images[: 20 if fast else 200], extreme]))
+result = check_project(project, firmware, torch.cat([images[: 8 if fast else 200], extreme]))
 differ = {name: f"{count} bytes differ" for name, count in result["witnesses"].items()}
 pd.Series(differ, name="against PyTorch").to_frame()
 
@@ -191,7 +191,7 @@ print(f"{result['stack_bytes']:,} bytes, flash {result['flash_bytes']:,}, {resul
 
 # %%
 emulator = Emulator(build(project, zig()))
-judged = data.test.take(300 if fast else None)
+judged = data.test.take(200 if fast else None)
 integers = IntegerSemanticNN.of(model, firmware, "integers")
 links = [BitErrors(rate) for rate in (0, 0.01, 0.05)]
 accuracy = sweep([SemanticNN(model, codec, firmware.slice, "floats"), integers], judged, links)

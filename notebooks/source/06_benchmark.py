@@ -64,7 +64,7 @@ model, test = published.model.folded(), data.test.take(300)
 guess = None  # how often the JPEG file behind error correction is right at 10 % errors, in %
 
 # %%
-budget = Budget(images=400, epochs=(1, 1), seed=seed) if profile == "fast" else Budget(seed=seed)
+budget = Budget(images=300, epochs=(1, 1), seed=seed) if profile == "fast" else Budget(seed=seed)
 untrained = ("thumbnail", "JPEG + error correction")
 three = [SemanticNN(model, published.codec, name="published codec")]
 three += [SYSTEMS[name].make(model, data, budget) for name in untrained]

@@ -81,6 +81,8 @@ class Train(Settings):
             raise ValueError(f"{' and '.join(starts[:2])} exclude each other: a training starts from one codec")
         if self.stage1.epochs == 0 or (self.stage2.epochs == 0 and self.second_stage_alone):
             raise ValueError("stage1 cannot have 0 epochs, nor stage2 where it is all there is; leave epochs out")
+        if self.stage2.crop:
+            raise ValueError("crop is for stage 1: in stage 2 the task looks at whole images; leave stage2.crop out")
         if 1 in self.slices:
             raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 

@@ -1,4 +1,4 @@
-"""Small random changes that leave an image's class alone."""
+"""Small random changes that leave an image's class alone, and random parts."""
 
 from typing import Any
 
@@ -55,6 +55,17 @@ def augment(batch: Batch, config: TrainConfig, draws: Draws) -> Batch:
         noise = F.interpolate(noise, (height, width))  # a grain fills a pixel or several
         images = images + config.noise * uniform(1, 1, 1) ** 2 * noise
     return {**batch, "image": images.clamp(0, 255).round().byte()}
+
+
+def cropped(images: Tensor, side: int, draws: Draws) -> Tensor:
+    """Return a square of the images (B, C, H, W), the same and anywhere; where `side` is 0 or larger, all of them."""
+    if not side:
+        return images
+    for axis in (2, 3):
+        length = images.shape[axis]
+        start = int(float(draws.shared()) * (length - min(side, length) + 1))
+        images = images.narrow(axis, start, min(side, length))
+    return images
 
 
 def _moved_boxes(boxes: Any, offset: Tensor, mirrored: Tensor, size: Tensor) -> Any:

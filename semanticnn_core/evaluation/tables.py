@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from semanticnn_core.config import BER_GRID, UNCOMPRESSED, percent
 from semanticnn_core.files import located
@@ -90,7 +90,7 @@ def difference_table(differences: pd.DataFrame) -> pd.DataFrame:
 def _verdict(row) -> str:
     if row.pairs < 2:
         return "one pair"
-    sure = abs(row.difference) > student.ppf(0.975, row.pairs - 1) * row.standard_error
+    sure = abs(row.difference) > stdtrit(row.pairs - 1, 0.975) * row.standard_error
     return "open" if not sure else "better" if row.difference > 0 else "worse"
 
 

@@ -11,7 +11,7 @@ from semanticnn_core.channels.bits import BinarySymmetric, random_ber
 from semanticnn_core.codec import SemanticCodec
 from semanticnn_core.codec.slicing import sliced_length
 from semanticnn_core.config import BER_GRID, CodecConfig, CodecTrainConfig, Slice
-from semanticnn_core.datasets.augment import augment
+from semanticnn_core.datasets.augment import augment, cropped
 from semanticnn_core.datasets.base import ImageDataset, Split
 from semanticnn_core.draws import Draws
 from semanticnn_core.explain.attribution import Explained, midpoint_attribution
@@ -106,7 +106,8 @@ def denoising_step(device_part: nn.Module, config: CodecTrainConfig) -> Step:
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         _inner(codec).quantizer.sigma = low * (high / low) ** progress.fraction
         with torch.no_grad():
-            feature = device_part(augment(batch, config, progress.draws)["image"])
+            images = augment(batch, config, progress.draws)["image"]
+            feature = device_part(cropped(images, config.crop, progress.draws))
         sent = codec(feature, *_conditions(codec, feature, config, progress))
         return {"loss": denoising_loss(feature, sent.feature)}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from semanticnn_core.config import DEFAULT_CHECKPOINT, percent
 from semanticnn_core.evaluation import tables
@@ -54,7 +54,7 @@ def verdicts(differences: pd.DataFrame) -> dict[str, str]:
 
 def sure_at(pairs: Iterable[int]) -> str:
     counts = sorted(set(pairs), reverse=True)
-    return listed(f"{student.ppf(0.975, each - 1):.1f} standard errors from zero with {each} pairs" for each in counts)
+    return listed(f"{stdtrit(each - 1, 0.975):.1f} standard errors from zero with {each} pairs" for each in counts)
 
 
 def listed(words: Iterable[str]) -> str:
