@@ -101,7 +101,7 @@ def toys(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def toy_runs(toys):
-    return run_notebooks(parameters={"ber": "0.02"}, out_dir=toys.parent / "runs", notebooks_dir=toys)
+    return run_notebooks(parameters={"ber": "0.02"}, out_dir=toys.parent / "runs", notebooks_dir=toys, jobs=2)
 
 
 def write_sources(folder, **sources):
@@ -222,6 +222,11 @@ def test_paths_count_from_where_the_command_is_given_and_names_stay(tmp_path, mo
 def test_an_unknown_profile_is_refused(toys):
     with pytest.raises(ValueError, match="profile must be one of fast, full, got 'quick'"):
         run_notebooks(profile="quick", notebooks_dir=toys)
+
+
+def test_no_jobs_are_refused(toys):
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+        run_notebooks(jobs=0, notebooks_dir=toys)
 
 
 def test_names_are_numbers_or_stems(toys):

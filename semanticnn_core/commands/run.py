@@ -24,10 +24,12 @@ class Run:
     """fast: a minute a notebook; full: real training."""
     out: Path = Path("runs")
     """Folder for the results."""
+    jobs: int = 2
+    """Notebooks that run at the same time and share the cores; each takes about 1.5 GB of memory."""
 
     def __call__(self) -> None:
         from semanticnn_core.runner.notebooks import run_notebooks
 
-        results = run_notebooks(self.notebooks, dict(self.parameter), self.profile, self.out)
+        results = run_notebooks(self.notebooks, dict(self.parameter), self.profile, self.out, jobs=self.jobs)
         if any(result.error for result in results):
             sys.exit(1)

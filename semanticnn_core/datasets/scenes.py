@@ -7,6 +7,7 @@ The glyphs are scikit-learn's `load_digits` (8×8 scans), the scenes are crops o
 import hashlib
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from semanticnn_core.datasets.base import ImageDataset
+from semanticnn_core.files import alone
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
@@ -70,18 +72,25 @@ def cached(
     save: Callable[[Path, ImageDataset], None],
     load: Callable[[Path], ImageDataset],
 ) -> ImageDataset:
-    """Load a data set from a file, or build it and keep it there, when it is not there or damaged."""
-    if path.exists():
+    """Load a data set from a file, or build it and keep it there, when it is not there or damaged.
+
+    Of several processes that ask at once, one builds it and the others wait.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):  # a disk that nobody can write to keeps nothing: then each builds its own
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone(path.parent))
+        if path.exists():
+            try:
+                return load(path)
+            except Exception as error:  # numpy, zipfile and the missing key of a half-written file each raise their own
+                warnings.warn(f"{path} is damaged ({error}); {title} is built anew", stacklevel=3)
+        dataset = build()
         try:
-            return load(path)
-        except Exception as error:  # numpy, zipfile and the missing key of a half-written file each raise their own
-            warnings.warn(f"{path} is damaged ({error}); {title} is built anew", stacklevel=3)
-    dataset = build()
-    try:
-        save(path, dataset)
-    except OSError as error:  # a read-only or full disk costs the time of building, no more
-        warnings.warn(f"{title} could not be kept in {path} ({error})", stacklevel=3)
-    return dataset
+            save(path, dataset)
+        except OSError as error:  # a read-only or full disk costs the time of building, no more
+            warnings.warn(f"{title} could not be kept in {path} ({error})", stacklevel=3)
+        return dataset
 
 
 def cache_path(root: Path, name: str, recipe: Any, seed: int) -> Path:

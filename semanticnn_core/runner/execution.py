@@ -28,11 +28,14 @@ class ThisPython(AsyncKernelManager):
 
 
 def execute(
-    label: str, source: Path, notebook: NotebookNode, values: dict[str, Any]
+    label: str, source: Path, notebook: NotebookNode, values: dict[str, Any], bar: bool = True
 ) -> tuple[NotebookNode, str | None]:
-    """Execute a notebook; return it, partial where it failed, and None or what failed in which cell."""
+    """Execute a notebook; return it, partial where it failed, and None or what failed in which cell.
+
+    bar: whether a terminal shows how far it is; where several run at the same time, lines say when each begins.
+    """
     error = None
-    if not sys.stderr.isatty():  # a terminal gets a bar
+    if not (bar and sys.stderr.isatty()):
         tell(f"{label} …")
     with TemporaryDirectory() as folder:
         output = Path(folder) / "executed.ipynb"
@@ -48,7 +51,7 @@ def execute(
                 extra_arguments=[f"--ipython-dir={folder}"],  # without the user's settings and startup files
                 store_widget_state=False,
                 coalesce_streams=True,
-                progress_bar={"desc": label, "leave": False, "disable": None},
+                progress_bar={"desc": label, "leave": False, "disable": None if bar else True},
             )
         except Exception as reason:  # a cell's error, or a kernel that died: reported, so that the others run
             error = _where(nbformat.read(output, as_version=4), reason)

@@ -4,8 +4,11 @@
 the interpreter that runs this module, from the root of the repository.
 """
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,8 @@ from semanticnn_core.runner.parameters import chosen_parameters, default_paramet
 from semanticnn_core.runner.sources import NOTEBOOKS, find_sources, read_source
 
 PROFILES = ("fast", "full")
+Planned = tuple[Path, NotebookNode, dict[str, Any]]
+"""A notebook's source, its cells, and the values of its parameters."""
 
 
 def run_notebooks(
@@ -37,6 +42,7 @@ def run_notebooks(
     profile: str = "fast",
     out_dir: str | Path = Path("runs/notebooks"),
     notebooks_dir: str | Path = NOTEBOOKS,
+    jobs: int = 1,
 ) -> list[NotebookRun]:
     """Execute notebooks, all by default, and leave each with its page, index.html and course.html, under `out_dir`.
 
@@ -44,9 +50,12 @@ def run_notebooks(
     value of the default's type, and a path counts from the working directory. The runner itself sets `profile`,
     `interactive=False` and `out_dir` where a notebook has them. Before anything runs, a ValueError says what is unknown
     or out of range, and when `out_dir` cannot be used or holds files of these names that the runner did not write.
+    `jobs` notebooks run at the same time, in processes of their own that share the cores; a single one has them all.
     A notebook that fails is reported in its `NotebookRun.error`, and the others still run. Progress goes to standard
     error.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
     sources = find_sources(names, notebooks_dir)
@@ -66,12 +75,33 @@ def run_notebooks(
     claim(out_dir, is_ours, "semanticnn run", written)
     if plan.is_file():
         write_text(out_dir / COURSE, render_course(plan))
-    runs: list[NotebookRun] = []
-    for number, (source, notebook, values) in enumerate(planned, 1):
-        runs.append(_run(f"[{number}/{len(planned)}] {source.stem}", source, notebook, values, out_dir))
-        write_text(out_dir / "index.html", render_index(runs, plan.is_file()))
+    runs: dict[int, NotebookRun] = {}
+    for number, run in _finished(planned, out_dir, min(jobs, len(planned))):
+        runs[number] = run
+        write_text(out_dir / "index.html", render_index([runs[each] for each in sorted(runs)], plan.is_file()))
     tell(f"{out_dir / 'index.html'}")
-    return runs
+    return [runs[each] for each in sorted(runs)]
+
+
+def _finished(planned: Sequence[Planned], out_dir: Path, jobs: int) -> Iterator[tuple[int, NotebookRun]]:
+    """Run notebooks, `jobs` at the same time; yield the number and the run of each as it ends."""
+    labels = [f"[{number}/{len(planned)}] {source.stem}" for number, (source, *_) in enumerate(planned, 1)]
+    if jobs == 1:
+        for number, each in enumerate(planned):
+            yield number, _run(labels[number], *each, out_dir)
+        return
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,))
+    try:
+        runs = {pool.submit(_run, labels[i], *each, out_dir, bar=False): i for i, each in enumerate(planned)}
+        for run in as_completed(runs):
+            yield runs[run], run.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _share_cores(jobs: int) -> None:
+    """Leave each of `jobs` processes its share of the cores: threads in excess only wait for each other."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or jobs) // jobs, 1)))
 
 
 def _data_folder(source: Path) -> Path:
@@ -80,9 +110,11 @@ def _data_folder(source: Path) -> Path:
     return beside if beside.is_dir() else CHECKOUT / "data"
 
 
-def _run(label: str, source: Path, notebook: NotebookNode, values: dict[str, Any], out_dir: Path) -> NotebookRun:
+def _run(
+    label: str, source: Path, notebook: NotebookNode, values: dict[str, Any], out_dir: Path, bar: bool = True
+) -> NotebookRun:
     start = time.perf_counter()
-    executed, error = execute(label, source, notebook, values)
+    executed, error = execute(label, source, notebook, values, bar)
     executed.metadata["generator"] = GENERATOR
     seconds = time.perf_counter() - start
     title, about = headline(notebook, source.stem)
