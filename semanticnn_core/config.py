@@ -196,6 +196,9 @@ class CodecTrainConfig(TrainConfig):
     """Weight of the divergence from the uncompressed network's prediction."""
     temperature: float = setting(2.0, 0.1, 100)
     """Temperature of that divergence."""
+    match: float = setting(0.0, 0, 1e6)
+    """Weight of how far the edge network's layers are from what they make of the uncompressed feature; the teacher then
+    answers for each image as it was moved."""
 
     def check_together(self) -> None:
         for name in ("ber", "slice_ratio"):

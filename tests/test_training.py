@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from semanticnn_core.channels import BinarySymmetric, BitErrors
 from semanticnn_core.config import BER_GRID, BaseTrainConfig, CodecTrainConfig, TrainConfig
 from semanticnn_core.datasets import fingerprint as data_fingerprint
-from semanticnn_core.datasets.augment import augment
+from semanticnn_core.datasets.augment import augment, cropped
 from semanticnn_core.draws import Draws
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.systems import SemanticNN, offload
@@ -35,6 +35,7 @@ from semanticnn_core.training.loop import (
     placed,
     training_device,
 )
+from semanticnn_core.training.matching import Listened, matching_loss
 from semanticnn_core.training.stages import semantic_step
 from semanticnn_core.training.task_network import train_task_network
 
@@ -361,6 +362,33 @@ def test_another_network_can_guide_the_explanation_loss(split, dataset, codec_co
     assert len(asked) == 1
 
 
+def test_matched_layers_take_part_when_they_have_a_weight(split, dataset, codec_config):
+    """The layer of the tiny edge is its output: what a step adds is its relative error, by hand."""
+    config = dataclasses.replace(SHORT, distill=0.0, jitter=0.0, shift=0)
+    batch, terms = dataset.train.batch(range(16)), []
+    for match in (0.0, 0.3):
+        codec = new_codec(split, dataset, codec_config).train()
+        terms.append(
+            semantic_step(split, dataclasses.replace(config, match=match))(codec, batch, Progress(0, 0.0, Draws(0)))
+        )
+    assert "L_match" not in terms[0] and "teacher" not in batch
+    values = [{name: term.item() for name, term in each.items()} for each in terms]
+    assert values[1]["loss"] == pytest.approx(values[0]["loss"] + 0.3 * values[1]["L_match"], rel=1e-5)
+    clean, perfect = split(batch["image"]), Listened(split.edge_part)
+    outputs, said = perfect(split.device_part(batch["image"]))
+    assert torch.equal(outputs, clean) and len(said) == 1 and torch.equal(said[0], clean)
+    assert matching_loss(said, said) == 0 and float(matching_loss([0 * clean], said)) == pytest.approx(1)
+    taught = dataclasses.replace(config, match=5.0, distill=1.0, epochs=10)
+    history = finetune_semantic(new_codec(split, dataset, codec_config), split, dataset, taught)
+    assert history[-1]["L_match"] < history[0]["L_match"] and "L_distill" in history[0]
+
+
+def test_of_a_deep_network_evenly_spread_layers_are_heard():
+    layers = [nn.Conv2d(1, 1, 1) for _ in range(20)]
+    heard = Listened(nn.Sequential(*layers, nn.Flatten(), nn.Linear(4, 2))).layers
+    assert [layers.index(each) for each in heard[1:]] == [17, 14, 11, 8, 5, 2] and isinstance(heard[0], nn.Linear)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_training_meets_windows_in_the_middle_and_anywhere(stage, split, dataset, codec_config):
     codec, met = new_codec(split, dataset, codec_config), []
@@ -473,6 +501,28 @@ def test_augmentation_moves_whole_pixels_and_can_be_switched_off(dataset):
     mirrored = augment({"image": images}, BaseTrainConfig(shift=0, jitter=0.0, flip=True), draws)["image"].float()
     turned = [torch.allclose(mirrored[i], images[i].float().flip(-1), atol=1e-3) for i in range(32)]
     assert 5 < sum(turned) < 27
+
+
+def test_a_crop_is_one_square_anywhere_and_the_whole_where_none_is_asked_for():
+    images = torch.arange(2 * 3 * 9 * 7).view(2, 3, 9, 7)
+    assert cropped(images, 0, Draws(0)) is images
+    assert cropped(images, 8, Draws(0)).shape == (2, 3, 8, 7)
+    draws, corners = Draws(0), set()
+    for _ in range(200):
+        part = cropped(images, 6, draws)
+        y, x = divmod(int(part[0, 0, 0, 0]), 7)
+        assert torch.equal(part, images[..., y : y + 6, x : x + 6])
+        corners.add((y, x))
+    assert corners == {(y, x) for y in range(4) for x in range(2)}
+
+
+def test_stage_1_learns_on_crops(split, dataset, codec_config):
+    sizes = []
+    device = nn.Sequential(split.device_part).eval()
+    device.register_forward_hook(lambda *event: sizes.append((device.training, event[1][0].shape[-1])))
+    config = dataclasses.replace(SHORT, epochs=1, crop=10)
+    pretrain_denoising(new_codec(split, dataset, codec_config), device, dataset, config)
+    assert [size for _, size in sizes] == [10, 10, 10, 16], "three steps, and whole images in validation"
 
 
 def test_augmentation_coarsens_half_of_the_images():

