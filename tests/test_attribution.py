@@ -164,6 +164,7 @@ CALLS = "relu relu6 silu gelu leaky_relu hardswish mish elu celu selu softplus h
     + [lambda x: x * x, lambda x: x**2, lambda x: 1 / (1 + x.square()), lambda x: 2 * x / 3],
     ids=lambda each: getattr(each, "__name__", type(each).__name__),
 )
+@pytest.mark.slow
 def test_deep_lift_is_complete_through_any_elementwise_call(activation, feature):
     assert gap(Around(activation), feature) < 1e-3
 
@@ -262,6 +263,7 @@ def test_a_feature_smaller_than_the_patch_is_occluded_whole():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+@pytest.mark.slow
 def test_gradients_are_taken_in_any_mode(bent, feature, method, mode):
     target = torch.tensor([0, 1, 2, 3])
     expected = attribute(bent, feature, target, method, steps=3)
@@ -276,6 +278,7 @@ def test_gradients_are_taken_in_any_mode(bent, feature, method, mode):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.slow
 def test_halves_are_explained_in_single_precision(bent, feature, method, kind):
     feature = feature.to(kind)
     whole = copy.deepcopy(bent).to(kind).float()

@@ -13,6 +13,7 @@ rates = st.floats(0.001, 0.14)
 
 @settings(deadline=None)
 @given(rates, st.floats(1, 64), st.integers(0, 2**31))
+@pytest.mark.slow
 def test_the_share_of_wrong_bits_is_the_rate(ber, length, seed):
     count, bits = 120, 2000
     wrong = GilbertElliott(ber, length, 0.3, seed).wrong_bits(count, bits, torch.device("cpu"))
@@ -31,6 +32,7 @@ def test_bursts_have_their_length():
 
 @settings(deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40))
+@pytest.mark.slow
 def test_the_same_seed_flips_the_same_bits_and_none_behind_the_end(seed, count, size):
     data = torch.zeros(count, size, dtype=torch.uint8)
     length = torch.randint(0, size + 1, (count,), generator=torch.Generator().manual_seed(seed))

@@ -62,6 +62,7 @@ def test_the_checkpoint_for_a_data_set_is_the_one_trained_on_it(folder):
     assert checkpoint_for("cifar100") == "mobilenet_v2-cifar100" and load_checkpoint("mobilenet_v2-cifar100").codec
 
 
+@pytest.mark.slow
 def test_round_trip(tmp_path, model, codec):
     save_checkpoint(tmp_path, model, None, {"dataset": "digits", "note": 1})
     bare = load_checkpoint(str(tmp_path))
@@ -95,6 +96,7 @@ def test_the_files_hold_what_is_promised(folder, codec):
     assert about["systems"]["semanticnn"]["settings"]["feature_range"] == [0.0, "inf"]
 
 
+@pytest.mark.slow
 def test_a_new_network_takes_the_old_one_s_codec_away(folder, model):
     save_checkpoint(folder, model, None, load_checkpoint(str(folder)).about)
     assert names(folder) == ["base.safetensors", "config.json"] and load_checkpoint(str(folder)).systems == {}
@@ -125,6 +127,7 @@ def unsend(codec: SemanticCodec, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["centres", "slopes", "scale", "code order"])
+@pytest.mark.slow
 def test_what_no_device_could_run_is_refused_by_name_and_nothing_written(folder, model, codec, what):
     before = {name: (folder / name).read_bytes() for name in names(folder)}
     unsend(codec, what)
@@ -183,6 +186,7 @@ def test_weights_of_another_architecture_are_named(folder):
         lambda text: text.replace('"classes": 3', '"classes": "3"'),
     ],
 )
+@pytest.mark.slow
 def test_a_damaged_config_is_named(folder, change):
     path = folder / "config.json"
     path.write_bytes(change(path.read_text()).encode("latin-1"))
@@ -217,6 +221,7 @@ def test_a_home_is_expanded(folder, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b'{"dataset": ', b"[]", b"", b"\xff\xfe", None])
+@pytest.mark.slow
 def test_damaged_neighbours_are_passed_over(folder, content):
     root, config = folder.parents[1], folder.parent / "a_half_written" / "config.json"
     config.mkdir(parents=True) if content is None else config.parent.mkdir()
@@ -232,6 +237,7 @@ def test_damaged_neighbours_are_passed_over(folder, content):
 
 @pytest.mark.parametrize("file", ["base.safetensors", "semanticnn.safetensors"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused(folder, file, value):
     tensors = load_file(folder / file)
     name = next(name for name, tensor in sorted(tensors.items()) if tensor.is_floating_point() and tensor.dim() == 4)
@@ -241,6 +247,7 @@ def test_weights_that_are_not_finite_are_refused(folder, file, value):
         load_checkpoint("tiny", folder.parents[1])
 
 
+@pytest.mark.slow
 def test_several_systems_share_a_network(folder, model, codec):
     other = SemanticCodec(replace(CONFIG, centers=4)).eval()
     about = {"systems": {"other": {"results": {"payload_bytes": 1}}}}
@@ -257,6 +264,7 @@ def test_several_systems_share_a_network(folder, model, codec):
     assert alone.codec is alone.system("other")  # the only one there is
 
 
+@pytest.mark.slow
 def test_the_file_of_a_kept_system_is_not_written_again(folder, model, codec):
     """It may hold more digits than would be written now."""
     exact = {
@@ -274,6 +282,7 @@ def test_the_file_of_a_kept_system_is_not_written_again(folder, model, codec):
     assert (folder / "semanticnn.safetensors").read_bytes() != before
 
 
+@pytest.mark.slow
 def test_systems_are_kept_for_the_network_that_they_were_made_for_alone(folder, model, tmp_path):
     kept, described = kept_systems(folder, load_checkpoint(str(folder)).model)
     assert list(kept) == list(described) == ["semanticnn"] and described["semanticnn"]["kind"] == "semanticnn"
@@ -296,6 +305,7 @@ def digits(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "dataset"), [("tiny", "digits"), ("tiny", ""), ("", "digits")])
+@pytest.mark.slow
 def test_a_checkpoint_and_its_data_are_opened_by_either_name(name, dataset, digits):
     checkpoint, data = open_checkpoint(name, dataset, digits)
     assert (checkpoint.name, data.name, len(data.classes)) == ("tiny", "digits", 3)
@@ -308,6 +318,7 @@ def test_the_default_checkpoint_is_opened_when_nothing_is_named():
     assert (checkpoint.name, data.name) == (DEFAULT_CHECKPOINT, "scene_digits")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_names_no_data_asks_for_it(digits, folder, model, codec):
     save_checkpoint(folder, model, codec, {})
     with pytest.raises(CheckpointError, match="tiny does not say what it was trained on; name it with --dataset"):

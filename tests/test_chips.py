@@ -44,6 +44,7 @@ def test_two_wrong_bits_are_never_corrected_to_three_more_by_the_longest_code():
 
 @pytest.mark.parametrize("coding_rate", [1, 2, 3, 4])
 @pytest.mark.parametrize("factor", [7, 10])
+@pytest.mark.slow
 def test_what_lora_s_code_leaves_is_what_the_closed_form_says(coding_rate, factor):
     snr = brentq(lambda level: lora_ber(level, factor) - 0.05, -30, 0)
     link = LoRaChip(snr, factor, coding_rate)
@@ -74,6 +75,7 @@ def test_viterbi_returns_what_was_sent_and_corrects_scattered_bits():
     assert torch.equal(viterbi(coded, Draws(0)), message)
 
 
+@pytest.mark.slow
 def test_what_is_left_does_not_depend_on_what_is_sent():
     """Ties are broken by a coin, so that decoding errors alone is as good as decoding sent words with them."""
     random = torch.Generator().manual_seed(0)
@@ -85,6 +87,7 @@ def test_what_is_left_does_not_depend_on_what_is_sent():
     assert float(alone.mean()) == pytest.approx(float(sent.mean()), rel=0.15) and float(sent.mean()) > 0.01
 
 
+@pytest.mark.slow
 def test_what_wifi_s_code_leaves_comes_in_runs():
     snr = brentq(lambda level: qam_ber(level, "BPSK") - 0.08, -5, 10)
     left = bits(WiFiChip(snr).channel(0)(Payload(torch.zeros(60, 200, dtype=torch.uint8))).payload.data)

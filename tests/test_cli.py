@@ -58,6 +58,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.slow
 def test_help_describes_every_command(command, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command.split(), "--help"])
@@ -76,6 +77,7 @@ def test_help_describes_every_command(command, capsys):
         ("train-base --image_sise 32", "--image-size"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistyped_option_suggests_the_right_one(command, wanted, capsys):
     assert wanted in mistake(command, capsys)
 
@@ -105,6 +107,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(capsys):
         ("train-base --model vgg", ["model", "vgg", "resnet50"]),
     ],
 )
+@pytest.mark.slow
 def test_a_value_out_of_range_is_refused_naming_the_field(command, named, capsys):
     said = mistake(command, capsys)
     assert [each for each in named if each not in said] == [] and "Traceback" not in said
@@ -118,11 +121,13 @@ def test_what_is_not_there_is_named_beside_what_is(capsys, workplace):
     assert "'99'" in mistake("run 99", capsys)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_codec_cannot_be_evaluated(capsys, workplace):
     save_checkpoint(workplace / "bare", SplitModel.of("mobilenet_v2", 2, 32), None, {"dataset": "stripes.npz"})
     assert "semanticnn train --checkpoint bare" in mistake("evaluate --checkpoint bare", capsys)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_facts_is_evaluated_on_a_named_data_set(capsys, workplace, monkeypatch):
     codec = SemanticCodec(CodecConfig(code_channels=4, centers=8, decoder_widths=(8, 8), parity=0.0)).eval()
     codec.calibrate(torch.rand(4, 32, 16, 16))
@@ -136,6 +141,7 @@ def test_a_checkpoint_without_facts_is_evaluated_on_a_named_data_set(capsys, wor
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.slow
 def test_a_data_set_with_other_classes_than_the_network_s_is_refused(command, capsys, workplace):
     said = mistake(f"{command} --dataset stripes.npz", capsys)
     assert "stripes has 2 classes" in said and "tells 10 apart" in said and "train-base --dataset" in said
@@ -174,6 +180,7 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
         cli.main(["evaluate"])
 
 
+@pytest.mark.slow
 def test_the_shipped_checkpoint_in_json(capsys, workplace, monkeypatch):
     semanticnn("evaluate --json --limit 60 --seeds 1 --ber 0.01", monkeypatch)
     answer = json.loads(capsys.readouterr().out)  # one object and nothing else
@@ -346,6 +353,7 @@ def test_a_recipe_says_how_long_unless_the_stages_do():
     assert Train(stage2=Stage(epochs=7, ber=(0.01, 0.02))).stages[1].ber == (0.01, 0.02)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error():
     run = subprocess.Popen(
         [sys.executable, "-m", "semanticnn_core", "benchmark", "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

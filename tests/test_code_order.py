@@ -89,6 +89,7 @@ def test_the_optimum_of_eight_centers_beats_every_fixed_and_200_random_orders(po
         assert distortion[0] < 0.95 * distortion[5:].mean(), "and it is worth its search"
 
 
+@pytest.mark.slow
 def test_the_optimum_of_eight_centers_is_that_of_all_40320_orders():
     levels, prior = material(8, 7)
     every = torch.tensor(list(itertools.permutations(range(8))))
@@ -98,6 +99,7 @@ def test_the_optimum_of_eight_centers_is_that_of_all_40320_orders():
 
 
 @pytest.mark.parametrize("centers", [16, 32])
+@pytest.mark.slow
 def test_local_search_ends_no_worse_than_where_it_starts_and_where_no_swap_helps(centers):
     levels, prior = material(centers)
     best = optimal_order(levels, prior, BER)

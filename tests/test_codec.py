@@ -92,6 +92,7 @@ def arrived_mask(codec: SemanticCodec, symbol: int, lost: list[int]) -> int:
 @pytest.mark.parametrize("order", ["optimal", "random"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 @pytest.mark.parametrize("settings", [{}, {"decoder": "residual", "decoder_widths": (8, 8), "parity": 0.4}])
+@pytest.mark.slow
 def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ratio, settings):
     codec, x, slice = tiny(dequantizer=dequantizer, code_order=order, **settings), features(), Slice(ratio)
     forward = codec(x, BinarySymmetric(0.0), slice).feature
@@ -109,6 +110,7 @@ def test_without_errors_forward_is_decompress_of_compress(dequantizer, order, ra
     decoder=st.sampled_from(["residual", "transposed"]),
     lost=st.sampled_from([0.0, 0.4]),
 )
+@pytest.mark.slow
 def test_the_same_damage_gives_the_same_feature_on_both_ways(centers, ber, ratio, size, seed, parity, decoder, lost):
     codec = tiny(seed, centers=centers, code_order="gray", parity=parity, decoder=decoder)
     x, slice = features(3, *size), Slice(ratio)
@@ -292,6 +294,7 @@ def test_a_receiver_that_knows_no_rate_assumes_one():
 
 @pytest.mark.parametrize("centers", [8, 32])
 @pytest.mark.parametrize("received", [0, 1, 2, 7, 13, None])
+@pytest.mark.slow
 def test_what_is_missing_becomes_the_mean_symbol(centers, received):
     codec, x = tiny(centers=centers), features(2)
     codec.quantizer.prior.copy_(torch.linspace(1, 2, centers) / torch.linspace(1, 2, centers).sum())

@@ -108,6 +108,7 @@ def test_images_become_a_board_s_bytes_and_damaged_bytes_answers(tmp_path, monke
     assert [int(each["candidates"][0]["class"]) for each in answer["answers"]] == batch["label"].tolist()
 
 
+@pytest.mark.slow
 def test_both_sides_agree_on_slice_and_rate(workplace, capsys, monkeypatch):
     config = workplace / "whole/config.json"
     about = json.loads(config.read_text(encoding="utf-8")) | {"classes": ["plain", "striped"]}
@@ -132,6 +133,7 @@ def test_both_sides_agree_on_slice_and_rate(workplace, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("reason", ["no data set 'stripes.npz'", "progressive order"])
+@pytest.mark.slow
 def test_without_the_integer_encoder_floats_are_sent_and_it_is_said(workplace, capsys, reason):
     if "stripes" in reason:
         Path("stripes.npz").unlink()
@@ -141,6 +143,7 @@ def test_without_the_integer_encoder_floats_are_sent_and_it_is_said(workplace, c
     assert captured.out == "sent.bin: 24 bytes, 24 for each of 1 image\n"
 
 
+@pytest.mark.slow
 def test_encode_replaces_nothing_and_refuses_before_it_writes(workplace, capsys):
     Path("note.txt").write_text("not an image")
     Path("mine.bin").write_bytes(b"mine")
@@ -159,6 +162,7 @@ def test_encode_replaces_nothing_and_refuses_before_it_writes(workplace, capsys)
     assert len(Path("mine.bin").read_bytes()) == 24
 
 
+@pytest.mark.slow
 def test_bytes_of_another_length_are_refused_naming_both(workplace, capsys):
     Path("sent.bin").write_bytes(bytes(25))
     said = mistake("decode sent.bin --checkpoint whole", capsys)
@@ -171,6 +175,7 @@ def test_bytes_of_another_length_are_refused_naming_both(workplace, capsys):
 # --- doctor -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_published_codec_s_dead_channel_is_named(capsys):
     run("doctor --images 60 --json")
     answer = json.loads(capsys.readouterr().out)
@@ -184,6 +189,7 @@ def test_the_published_codec_s_dead_channel_is_named(capsys):
     assert found["semanticnn, export"]["values"] == {"payload_bytes": 384, "ram_bytes": 3748, "flash_bytes": 11592}
 
 
+@pytest.mark.slow
 def test_a_network_at_chance_is_an_error(workplace, capsys):
     with pytest.raises(SystemExit) as caught:
         run("doctor whole")
@@ -355,6 +361,7 @@ def test_a_defect_of_ours_is_no_mistake(monkeypatch):
         run("evaluate")
 
 
+@pytest.mark.slow
 def test_home_is_expanded_in_every_path(workplace, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(workplace))
     monkeypatch.chdir("/")
@@ -388,6 +395,7 @@ def test_utf_8_streams_stay_strict(monkeypatch):
 
 
 @pytest.mark.parametrize("surroundings", [NOT_UTF_8, {"PYTHONIOENCODING": "ascii"}], ids=["locale", "streams"])
+@pytest.mark.slow
 def test_help_is_printed_in_a_locale_that_is_not_utf_8(surroundings, tmp_path):
     command = (sys.executable, "-m", "semanticnn_core", "train", "--help")
     done = subprocess.run(command, env={**os.environ, **surroundings}, cwd=tmp_path, capture_output=True, timeout=60)

@@ -55,6 +55,7 @@ def test_words_are_counted_as_a_reader_does():
 
 
 @each_notebook
+@pytest.mark.slow
 def test_no_notebook_is_long(source):
     cells = nbformat.read(NOTEBOOKS / f"{source.stem}.ipynb", as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
@@ -149,6 +150,7 @@ def test_every_symbol_is_in_the_list_once():
     assert not missing
 
 
+@pytest.mark.slow
 def test_pages_lead_to_the_course_plan(tmp_path):
     folder = tmp_path / "notebooks"
     (folder / "source").mkdir(parents=True)

@@ -121,6 +121,7 @@ def test_damaged_outputs_give_few_finite_boxes(value):
         assert (score.diff() <= 0).all()
 
 
+@pytest.mark.slow
 def test_precision_on_awkward_images():
     made = outputs(value=EMPTY)
     at(made[1], 1, 2, 1)[:] = torch.tensor([1.1, 0.0, 0.0, 0.0, 20.0, -20.0, 20.0])

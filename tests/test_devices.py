@@ -40,6 +40,7 @@ def elsewhere(module: nn.Module) -> nn.Module:
 
 # IABF looks for flips by a gradient, and autograd asks for a real device
 @pytest.mark.parametrize("make", [each for each in BYTES if each is not IABF], ids=lambda make: make.__name__)
+@pytest.mark.slow
 def test_a_codec_makes_nothing_on_another_device(make: type[FeatureCodec], split, dataset):
     codec, network = copy.deepcopy(started(make, split, dataset).codec), copy.deepcopy(split)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():

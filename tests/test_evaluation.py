@@ -126,6 +126,7 @@ def test_a_sweep_names_its_seeds_and_takes_any_iterables(split, codec, dataset):
 
 
 @pytest.mark.parametrize("batch", [7, 250])
+@pytest.mark.slow
 def test_a_sweep_by_image_averages_to_the_sweep(split, codec, dataset, monkeypatch, batch):
     batches_of(batch, monkeypatch)
     systems, links = [SemanticNN(split, codec, Slice(ratio)) for ratio in (1.0, 0.3)], [BitErrors(0.05), BitErrors(0.2)]

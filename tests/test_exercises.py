@@ -137,6 +137,7 @@ def checks_of(source):
     return [name for name, each in functions.items() if each.__doc__.startswith("Check exercise")]
 
 
+@pytest.mark.slow
 def test_every_check_takes_what_is_right_and_refuses_what_is_wrong(monkeypatch, said):
     for check, rest, right, wrong in toys(monkeypatch):
         assert said(check, right, *rest).startswith("right: "), check.__name__
@@ -146,6 +147,7 @@ def test_every_check_takes_what_is_right_and_refuses_what_is_wrong(monkeypatch, 
             assert len(text) > 20 and not re.search(rf"\b{right}\b", text), (check.__name__, text)
 
 
+@pytest.mark.slow
 def test_every_check_answers_nothing_and_other_kinds_in_words(monkeypatch, said):
     for check, rest, *_ in toys(monkeypatch):
         assert said(check, None, *rest) == MISSING
@@ -155,6 +157,7 @@ def test_every_check_answers_nothing_and_other_kinds_in_words(monkeypatch, said)
             assert ", got " in text and "\n" not in text
 
 
+@pytest.mark.slow
 def test_every_check_is_among_those_tried(monkeypatch):
     tried = [check.__name__ for check, *_ in toys(monkeypatch)]
     assert sorted(tried) == sorted(name for source in LESSONS for name in checks_of(source))

@@ -147,6 +147,7 @@ def test_sensitivity_of_a_constant_map_is_zero_and_of_a_linear_one_at_most_the_r
         assert (linear > 0.001).all() and (linear <= metrics.RADIUS + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_table_knows_the_truth(model, split, codec):
     system = SemanticNN(model, codec, name="link")
     table = truth.measure_explanations(model, split, [system], ber=0.0, steps=3, levels=("pixel", "channel"))
@@ -165,6 +166,7 @@ def test_the_table_knows_the_truth(model, split, codec):
     assert set(table[table["level"] == "channel"]["metric"]) == set(truth.FAITHFULNESS)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table(model, split, codec):
     def measured(seed):
         return truth.measure_explanations(

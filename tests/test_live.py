@@ -49,6 +49,7 @@ def test_own_headers_are_read_by_comparison_up_to_half_the_distance(sequence, pa
 
 @settings(deadline=None)
 @given(numbers, st.text(max_size=5), st.integers(0, 2**31))
+@pytest.mark.slow
 def test_a_header_comes_back_with_its_wrong_bits_counted(header, key, seed):
     sent = np.frombuffer(protected(header, key), np.uint8)
     flips = np.zeros(128, np.uint8)
@@ -76,6 +77,7 @@ def test_at_five_per_cent_hardly_a_header_is_wrong():
     assert (decoded != messages.repeat(40, 0)).any(1).sum() <= 2  # of 20,000
 
 
+@pytest.mark.slow
 def test_noise_and_other_keys_are_nobodys_header():
     generator = np.random.default_rng(2)
     passed = sum(recovered(generator.bytes(16)) is not None for _ in range(3000))
@@ -86,6 +88,7 @@ def test_noise_and_other_keys_are_nobodys_header():
 
 @settings(deadline=None)
 @given(st.integers(1, 900), st.integers(64, 1400), st.integers(0, 255))
+@pytest.mark.slow
 def test_a_payload_comes_back_from_its_frames(size, packet, sequence):
     framing = Framing(7, size, packet)
     payload = np.random.default_rng(size).bytes(size)
@@ -153,6 +156,7 @@ def split_answers(system: SemanticNN, images: torch.Tensor) -> dict[int, str]:
     return {number: str(each) for number, each in enumerate(outputs.argmax(1).tolist())}
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_answered_without_and_the_rate_is_estimated(system, dataset):
     images = dataset.test["image"].repeat(3, 1, 1, 1)[:100]
     link = Packets(BitErrors(0.05), 1400, 0.2)
@@ -169,6 +173,7 @@ def test_what_is_lost_is_answered_without_and_the_rate_is_estimated(system, data
         assert all(answer and answer["missing"] == 0 for answer in again.values())
 
 
+@pytest.mark.slow
 def test_every_datagram_is_counted_and_valid_traffic_is_still_answered(system, dataset):
     generator = np.random.default_rng(3)
     images = dataset.test["image"][:20]
@@ -211,6 +216,7 @@ def test_nothing_is_answered_twice(system, dataset):
         assert session.edge.counters["repeated"] == 2 * len(frames_)
 
 
+@pytest.mark.slow
 def test_a_device_goes_on_while_the_edge_is_away_and_comes_back(system, dataset):
     framing = framing_of(system, 24)
     images = dataset.test["image"][:40]

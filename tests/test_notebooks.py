@@ -123,6 +123,7 @@ def test_parameters_reach_the_notebook_and_progress_bars_do_not_show(toy_runs):
     assert toy_runs[0].parameters == {"interactive": False, "profile": "fast", "ber": 0.02}
 
 
+@pytest.mark.slow
 def test_a_failing_notebook_is_named_with_its_cell_and_keeps_what_it_printed(toy_runs):
     assert [run.error is None for run in toy_runs] == [True, False]
     where = 'in cell [4] `raise RuntimeError("the channel is gone")`'
@@ -130,6 +131,7 @@ def test_a_failing_notebook_is_named_with_its_cell_and_keeps_what_it_printed(toy
     assert printed(toy_runs[1].notebook) == ["before\n"]
 
 
+@pytest.mark.slow
 def test_the_page_is_complete_offline(toy_runs):
     page = toy_runs[0].page.read_text(encoding="utf-8")
     assert not REMOTE.search(page) and "<script" not in page
@@ -139,6 +141,7 @@ def test_the_page_is_complete_offline(toy_runs):
     assert 'alt="A symbol survives"' in page
 
 
+@pytest.mark.slow
 def test_the_index_lists_every_run(toy_runs):
     index = (toy_runs[0].page.parent / "index.html").read_text(encoding="utf-8")
     assert not REMOTE.search(index)
@@ -259,6 +262,7 @@ def test_pairs_that_differ_are_named(toys, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_regenerating_a_failing_notebook_is_an_error_and_its_start_is_said(toys, capsys):
     with pytest.raises(RuntimeError, match=r"02_bad in cell \[3\].*the channel is gone"):
         regenerate(["02"], toys)
@@ -311,6 +315,7 @@ def test_voila_serves_kernels_with_the_same_surroundings(monkeypatch):
     assert environment().items() <= served.items() and served["listed"] == "[]"
 
 
+@pytest.mark.slow
 def test_a_notebook_that_lost_its_pictures_has_failed(tmp_path):
     folder = write_sources(tmp_path / "notebooks", **{"01_good": GOOD})
     with_picture, (source,) = read_source(folder / "source/01_good.py"), find_sources((), folder)
@@ -346,6 +351,7 @@ def test_files_of_the_user_are_not_replaced(toys, tmp_path, name):
     assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_what_the_runner_wrote_may_be_replaced(toy_runs):
     index = toy_runs[0].page.with_name("index.html")
     assert all(pages.is_ours(path) for run in toy_runs for path in (index, run.page, run.notebook))
@@ -357,6 +363,7 @@ def test_an_unusable_place_is_refused_before_anything_runs(toys, tmp_path):
         run_notebooks(["01"], out_dir=tmp_path / "file", notebooks_dir=toys)
 
 
+@pytest.mark.slow
 def test_solutions_are_folded_in_notebook_and_page(tmp_path):
     folder = write_sources(tmp_path / "notebooks", **{"01_drawn": DRAWN + "\n# %%\n'shown'\n"})
     notebook = read_source(folder / "source/01_drawn.py")
@@ -402,6 +409,7 @@ def test_committed_notebooks_pair_with_their_sources():
 
 
 @needs_sources
+@pytest.mark.slow
 def test_every_formula_of_the_notebooks_can_be_shown(monkeypatch):
     monkeypatch.setattr(pages, "_mathml_or_tex", pages.mathml)
     for source in SOURCES:

@@ -19,6 +19,7 @@ def payload(count: int, size: int, seed: int = 0) -> Payload:
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 200), st.floats(0, 1), st.integers(0, 2**31))
+@pytest.mark.slow
 def test_packets_are_lost_as_a_whole_and_nothing_else_changes(size, length, loss, seed):
     sent = payload(3, length)
     arrival = Packets(BitErrors(0.0), size, loss).channel(seed)(sent)
@@ -34,6 +35,7 @@ def test_the_share_that_is_lost():
 
 @settings(deadline=None)
 @given(st.integers(1, 100), st.integers(0, 2**31))
+@pytest.mark.slow
 def test_an_order_there_and_back_changes_nothing(length, seed):
     sent = payload(2, length, seed)
     assert torch.equal(Interleaved(BitErrors(0.0)).channel(seed)(sent).payload.data, sent.data)

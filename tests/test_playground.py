@@ -105,6 +105,7 @@ def test_an_unknown_checkpoint_is_refused_by_name(shelf):
         Playground("mine", root=shelf / "data", runs=shelf / "runs")
 
 
+@pytest.mark.slow
 def test_every_control_repaints_everything_and_says_so(panel):
     now = panel.controls
     assert now.ber.options[0] == ("0 %", 0.0) and now.ber.options[-1][1] == 0.2
@@ -129,6 +130,7 @@ def test_every_control_repaints_everything_and_says_so(panel):
     assert f"{len(journey.payload)} bytes" in now.status.value
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_the_share_really_sent(panel):
     assert [value for _, value in panel.controls.slice_ratio.options] == [0.2, 0.5, 0.8, 1.0]  # 1 to 4 rows of 4
     for ratio, value in ((1.0, "92.0 ± 2.8 %"), (0.5, "80.0 ± 0.0 %")):
@@ -141,6 +143,7 @@ def test_without_errors_nothing_flips(panel):
     assert panel.journey.flips == 0 and "0 of 192 bits flipped" in panel.controls.status.value
 
 
+@pytest.mark.slow
 def test_the_last_map_belongs_to_the_last_value_and_some_are_skipped(panel, monkeypatch):
     made = []
     real = scene.attribution_map
@@ -160,6 +163,7 @@ def test_the_last_map_belongs_to_the_last_value_and_some_are_skipped(panel, monk
     assert panel.canvases["map"].pixels == np.dstack([expected, np.full(expected.shape[:2], 255, np.uint8)]).tobytes()
 
 
+@pytest.mark.slow
 def test_a_map_that_fails_is_told_and_the_next_one_comes(panel, monkeypatch):
     real = scene.attribution_map
 
@@ -178,6 +182,7 @@ def test_a_map_that_fails_is_told_and_the_next_one_comes(panel, monkeypatch):
     assert panel.canvases["map"].state == str(panel.point)
 
 
+@pytest.mark.slow
 def test_the_outlined_window_is_the_one_that_is_sent(panel):
     now = panel.controls
     now.slice_ratio.value = 0.5
@@ -223,6 +228,7 @@ def test_play_moves_the_error_rate_in_the_page(panel):
     assert panel.point.ber == 0 and panel.controls.play.max == len(panel.controls.ber.options) - 1
 
 
+@pytest.mark.slow
 def test_the_picture_goes_to_the_browser_and_nowhere_else(panel, shelf, monkeypatch):
     monkeypatch.chdir(shelf)
     before, sent = sorted(shelf.rglob("*")), []
@@ -271,6 +277,7 @@ def test_pictures_say_in_words_what_they_show(panel):
     assert "most probable class uncompressed" in panel.plots.page.words and "at 10 %: 72.0 %" in panel.plots.page.words
 
 
+@pytest.mark.slow
 def test_without_its_data_a_checkpoint_shows_own_images(panel):
     whole = panel.played
     bare = replace(
@@ -293,6 +300,7 @@ def test_without_its_data_a_checkpoint_shows_own_images(panel):
     assert now.source.value == "red.png" and now.image.disabled
 
 
+@pytest.mark.slow
 def test_own_images_are_shown_and_left_again(panel):
     now = panel.controls
     red = encoded(Image.new("RGB", (50, 30), "red"), "PNG")
@@ -419,6 +427,7 @@ def test_results_that_are_no_table_are_none(tmp_path, text):
     assert accuracy_at(played, 1.0, "center", 0.01) == Accuracy(None, False, None)
 
 
+@pytest.mark.slow
 def test_the_shipped_checkpoint_opens():
     found = list_checkpoints()
     folder, _ = found["mobilenet_v2-scene_digits"]
@@ -430,6 +439,7 @@ def test_the_shipped_checkpoint_opens():
         open_played("nothing", folder.parent / "nothing")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_opens_without_its_data_where_that_is_wanted(tmp_path, monkeypatch):
     folder, _ = list_checkpoints()["mobilenet_v2-cifar100"]
     with pytest.raises(DataError, match="cifar-100-python is not there"):
@@ -439,6 +449,7 @@ def test_a_checkpoint_opens_without_its_data_where_that_is_wanted(tmp_path, monk
     assert "cifar-100-python is not there" in played.missing and "\n" not in played.missing
 
 
+@pytest.mark.slow
 def test_a_detector_has_its_own_panel_and_classifiers_come_back(shelf, split, codec, dataset, monkeypatch):
     model = SplitModel.of("yolov3_small", 2, 64, width=0.0625).frozen()
     shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}

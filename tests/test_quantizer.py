@@ -65,6 +65,7 @@ centers_and_values = st.tuples(
 
 @settings(max_examples=100, deadline=None)
 @given(centers_and_values)
+@pytest.mark.slow
 def test_assign_takes_the_nearest_center(drawn):
     centers, values = (torch.tensor(each, dtype=torch.float64) for each in drawn)
     made = SoftQuantizer(len(centers)).double()
@@ -183,6 +184,7 @@ def test_the_posterior_is_never_worse_than_the_plain_center(seed, centers, ber):
 
 @pytest.mark.parametrize("dequantizer", ["posterior", "plain"])
 @pytest.mark.parametrize("ber", [*BERS, 0.49])
+@pytest.mark.slow
 def test_expected_distortion_is_what_the_channel_does(dequantizer, ber):
     made = quantizer(8, dequantizer)
     index = torch.multinomial(made.prior, 200_000, replacement=True, generator=torch.Generator().manual_seed(1))[None]
@@ -279,6 +281,7 @@ def test_descending_the_gradient_moves_centers_to_where_they_are_needed():
     assert sum(errors[-10:]) < 0.5 * sum(errors[:10])
 
 
+@pytest.mark.slow
 def test_use_is_counted_in_training_alone():
     made = SoftQuantizer(4)
     x, wrong = torch.full((2, 10), 9.0), torch.zeros(2, 10, 2)  # everything falls on the last centre

@@ -59,6 +59,7 @@ def test_a_folder_becomes_a_checkpoint_and_a_page(workplace, capsys, monkeypatch
     assert table.loc[table["ber"] == 1e-4, "agreement"].mean() > 0.6
 
 
+@pytest.mark.slow
 def test_more_images_have_fewer_epochs_and_every_command_parses():
     command = Quickstart(Path("photos"), seed=3)
     for count, epochs in ((126, "20"), (2_500, "1"), (100_000, "1"), (8, "313")):
@@ -70,6 +71,7 @@ def test_more_images_have_fewer_epochs_and_every_command_parses():
         assert [each[-1] for each in words[:2]] == ["3", "3"]
 
 
+@pytest.mark.slow
 def test_what_is_no_folder_of_classes_is_refused_before_any_work(workplace, capsys):
     assert "nowhere is no folder" in mistake("quickstart nowhere", capsys)
     (workplace / "data").mkdir()

@@ -44,6 +44,7 @@ def test_python_blocks_run():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_commands_parse(command, monkeypatch):
     called = []
     for kind in words.COMMANDS.values():
@@ -57,6 +58,7 @@ def test_the_environment_is_activated_before_the_first_command():
     assert 0 <= code.find("source .venv/bin/activate\n") < code.find("\nsemanticnn ")
 
 
+@pytest.mark.slow
 def test_evaluate_runs_as_it_stands(capsys):
     (command,) = (each for each in commands_of(README) if each.startswith("semanticnn evaluate"))
     cli.main([*shlex.split(command)[1:], "--limit", "4", "--seeds", "1"])

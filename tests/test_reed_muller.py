@@ -33,6 +33,7 @@ def test_three_flips_of_sixteen_are_corrected_wherever_they_fall():
 
 
 @pytest.mark.parametrize("ber", [0.05, 0.1])
+@pytest.mark.slow
 def test_it_fails_as_rarely_as_counting_says(ber):
     """A pattern is decoded rightly when it is its coset's chosen leader; the share of such patterns is exact."""
     patterns = torch.arange(2**16)

@@ -56,6 +56,7 @@ def test_a_table_of_results_is_shown_as_it_is(capsys):
     assert "From results.csv" in said and "semanticnn 24 81.5% 81.5% –" in said and "Measured for" not in said
 
 
+@pytest.mark.slow
 def test_without_data_what_needs_them_is_left_out(capsys):
     Path("stripes.npz").unlink()
     run("report whole --data-root .")
@@ -64,6 +65,7 @@ def test_without_data_what_needs_them_is_left_out(capsys):
     assert "What it costs" in said and "RAM, bytes" in said and "Worst classes" not in said and "Examples" not in said
 
 
+@pytest.mark.slow
 def test_without_a_codec_only_the_network_is_told_of(capsys):
     about = json.loads(Path("whole/config.json").read_text(encoding="utf-8")) | {"systems": {}}
     Path("whole/config.json").write_text(json.dumps(about), encoding="utf-8")
@@ -73,6 +75,7 @@ def test_without_a_codec_only_the_network_is_told_of(capsys):
     assert alternatives("runs/reports/whole/report.html") == []
 
 
+@pytest.mark.slow
 def test_pages_of_others_stay_and_its_own_is_replaced(capsys):
     Path("stripes.npz").unlink()
     for _ in range(2):

@@ -57,6 +57,7 @@ def change(path: Path, edit) -> None:
     edit(pd.read_csv(path)).to_csv(path, index=False)
 
 
+@pytest.mark.slow
 def test_published_pages_are_what_the_tables_give(capsys):
     results(ROOT / "data", "--check")
     assert "as the tables give them" in capsys.readouterr().out
@@ -86,6 +87,7 @@ def test_a_changed_table_is_noticed_and_written(data, capsys):
     results(data, "--check")
 
 
+@pytest.mark.slow
 def test_intervals_are_shown_and_further_columns_do_no_harm(data):
     for path in data.rglob("*.csv"):
         change(path, lambda table: table.assign(draws="independent"))
@@ -99,6 +101,7 @@ def test_intervals_are_shown_and_further_columns_do_no_harm(data):
     assert re.search(r"\| 0\.01% \| 97\.\d\d% \(25\.00–99\.00\) \| 1\.\d \|", front)
 
 
+@pytest.mark.slow
 def test_other_systems_of_the_default_checkpoint_stay_out_of_the_front_table(data):
     path = data / "checkpoints" / DEFAULT_CHECKPOINT / "results.csv"
     change(path, lambda table: pd.concat([table, table.assign(system="thumbnail", accuracy=0.1)]))
@@ -107,6 +110,7 @@ def test_other_systems_of_the_default_checkpoint_stay_out_of_the_front_table(dat
     assert (data.parent / "README.md").read_text(encoding="utf-8") == front
 
 
+@pytest.mark.slow
 def test_pages_of_others_are_not_replaced(data, capsys):
     (data / "results" / "README.md").write_text("mine")
     assert "is not replaced; move it elsewhere" in refused(data, capsys)
@@ -116,6 +120,7 @@ def test_pages_of_others_are_not_replaced(data, capsys):
     assert (data.parent / "README.md").read_text() == "mine" and page(data).startswith(report.MADE)
 
 
+@pytest.mark.slow
 def test_missing_tables_and_columns_are_named(data, capsys):
     change(data / "results" / "latency.csv", lambda table: table.drop(columns="p95"))
     assert "latency.csv lacks the column 'p95'" in refused(data, capsys)
@@ -139,6 +144,7 @@ def test_the_page_shows_the_table_of_cifar100_and_every_command():
 
 
 @pytest.mark.parametrize("command", sorted({each for each in WRITTEN if each.startswith("python ")}))
+@pytest.mark.slow
 def test_commands_of_benchmarks_parse(command, monkeypatch):
     pytest.importorskip("playwright")
     _, script, *options = shlex.split(command)

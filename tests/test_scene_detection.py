@@ -16,6 +16,7 @@ def scenes():
     return build_scene_detection(0, SMALL)
 
 
+@pytest.mark.slow
 def test_scenes_are_the_same_for_a_seed_and_others_for_another(scenes):
     again, other = build_scene_detection(0, SMALL), build_scene_detection(1, SMALL)
     for split in ("train", "validation", "test"):
@@ -40,6 +41,7 @@ def test_every_scene_has_one_to_six_digits_inside_it_and_apart(scenes):
     assert counts == {1, 2, 3, 4, 5, 6}
 
 
+@pytest.mark.slow
 def test_boxes_are_tight_around_what_was_painted():
     """With the same draws but clear ink, all that differs from the background lies in the boxes, and reaches them."""
     scene = replace(SMALL.scene, noise=0.0)
@@ -68,6 +70,7 @@ def test_splits_share_no_digit_and_no_photograph(monkeypatch):
     assert sum(map(len, tiles)) == len(set.union(*tiles)) == 2 * 3 * 4
 
 
+@pytest.mark.slow
 def test_it_is_kept_and_a_damaged_file_is_built_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(scene_detection, "DETECTION", SMALL)
     monkeypatch.setattr(scene_detection, "build_scene_detection", lambda seed=0: build_scene_detection(seed, SMALL))

@@ -24,6 +24,7 @@ def same(first: ImageDataset, second: ImageDataset) -> bool:
     return all(torch.equal(a[part], b[part]) for a, b in pairs for part in parts)
 
 
+@pytest.mark.slow
 def test_scenes_are_the_same_for_a_seed_and_others_for_another(scenes):
     again, other = build_scene_digits(0, SMALL), build_scene_digits(1, SMALL)
     assert same(scenes, again)

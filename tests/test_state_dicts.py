@@ -40,6 +40,7 @@ def normalized(images: torch.Tensor, std: bool = True) -> torch.Tensor:
 
 @pytest.mark.parametrize(("name", "cut"), [("mobilenet_v2", "stem"), ("resnet50", "pool"), ("resnet50", "stem")])
 @pytest.mark.parametrize("kind", ["safetensors", "pth", "wrapped"])
+@pytest.mark.slow
 def test_a_whole_file_makes_the_split_network_the_original(name, cut, kind, tmp_path):
     net = network(name)
     path = tmp_path / ("net.safetensors" if kind == "safetensors" else "net.pth")
@@ -56,6 +57,7 @@ def test_a_whole_file_makes_the_split_network_the_original(name, cut, kind, tmp_
         torch.testing.assert_close(model(IMAGES), net(normalized(IMAGES)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pixels_less_the_mean_are_read_for_normalized_ones(tmp_path):
     net = network("resnet50")
     save_file(net.state_dict(), tmp_path / "net.safetensors")
@@ -65,6 +67,7 @@ def test_pixels_less_the_mean_are_read_for_normalized_ones(tmp_path):
         torch.testing.assert_close(model(IMAGES), net(normalized(IMAGES, std=False)), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_a_file_lacks_starts_anew_and_is_named(tmp_path):
     net = network("resnet50", 9)
     state = {name: value for name, value in net.state_dict().items() if not name.startswith("layer4")}
@@ -100,6 +103,7 @@ class Harmful:
         ({"features.0.0.weight": torch.zeros(3, 3)}, "holds no weights of mobilenet_v2"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_no_file_of_weights_is_refused_and_changes_nothing(content, said, tmp_path, capsys):
     path = tmp_path / "net.pth"
     if isinstance(content, bytes):
@@ -121,6 +125,7 @@ def test_other_networks_and_missing_files_are_refused(tmp_path):
         read_state_dict(SplitModel.of("mobilenet_v2", 5, 32), tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.slow
 def test_folded_norms_get_the_images_statistics_and_nothing_changes(tmp_path):
     net = network("mobilenet_v2")
     for norm in (each for each in net.modules() if isinstance(each, nn.BatchNorm2d)):
@@ -252,6 +257,7 @@ def test_a_missing_or_changed_file_is_asked_for_by_name(workplace):
         ("--start mobilenet_v2-scene_digits --freeze-first 1 --dataset ten", "nothing does here"),
     ],
 )
+@pytest.mark.slow
 def test_what_cannot_be_started_is_refused_before_training(command, said, workplace, capsys):
     save_file(network("mobilenet_v2").state_dict(), workplace / "other.safetensors")
     images, labels = np.zeros((20, 64, 64, 3), np.uint8), np.arange(20) % 10

@@ -77,6 +77,7 @@ def test_an_export_is_checked_and_answered_in_json(workplace, capsys):
     )
 
 
+@pytest.mark.slow
 def test_an_export_that_sends_wrong_bytes_ends_in_failure(workplace, capsys, monkeypatch):
     monkeypatch.setattr(check, "check_project", lambda *arguments: {"mismatching_bytes": 3})
     with pytest.raises(SystemExit) as caught:
@@ -84,6 +85,7 @@ def test_an_export_that_sends_wrong_bytes_ends_in_failure(workplace, capsys, mon
     assert caught.value.code == 1 and json.loads(capsys.readouterr().out) == {"mismatching_bytes": 3}
 
 
+@pytest.mark.slow
 def test_mistakes_end_in_one_line(workplace, capsys, monkeypatch):
     export("--checkpoint whole --out plain")
     assert "plain: C for 24 bytes an image; start with its README.md" in capsys.readouterr().out
@@ -116,6 +118,7 @@ def test_a_value_out_of_range_is_refused_before_anything_loads(option, named, ca
     assert caught.value.code == 2 and named in capsys.readouterr().err and not Path("nowhere").exists()
 
 
+@pytest.mark.slow
 def test_without_data_a_checkpoint_s_own_calibration_makes_the_firmware(tmp_path, capsys):
     """Tables follow from the ranges that it keeps; extreme images are the vectors."""
     root, name = tmp_path / "nothing", "mobilenet_v2-cifar100"
@@ -132,6 +135,7 @@ def test_without_data_a_checkpoint_s_own_calibration_makes_the_firmware(tmp_path
     assert (root / "snn_model.c").read_text() == (tmp_path / "c/src/snn_model.c").read_text()
 
 
+@pytest.mark.slow
 def test_the_published_calibration_is_that_of_the_training_images():
     checkpoint, data = open_checkpoint("mobilenet_v2-scene_digits")
     kept = Ranges(**checkpoint.about["systems"]["semanticnn"]["ranges"])

@@ -141,6 +141,7 @@ def test_outputs_are_rounded_once_and_saturate(core, shifts, project, firmware):
             assert emulator._call(name, sum_, multiplier) == wanted % 2**32, (name, sum_, multiplier)
 
 
+@pytest.mark.slow
 def test_a_profile_counts_every_function_s_instructions(emulator, images):
     profile = emulator.profile(images[0])
     assert sum(profile.by_function.values()) == profile.instructions
@@ -164,6 +165,7 @@ def test_qemu_gives_the_same_bytes(core, shared, firmware, images):
     assert torch.equal(run_qemu(shared, gcc() or zig(), images, core), firmware.payload(images))
 
 
+@pytest.mark.slow
 def test_an_emulated_core_stops_where_the_firmware_leaves_its_memory(project, images):
     """One firmware with several faults; the first pixel's red says which."""
     faults = {
@@ -194,6 +196,7 @@ def test_an_emulated_core_that_never_returns_is_stopped(project, images, monkeyp
         Emulator(build(project, zig())).run(images)
 
 
+@pytest.mark.slow
 def test_a_warning_is_an_error(project):
     patched(project / "src/snn.c", "    load_row(s, rgb);", "    uint8_t low = s->rows; (void)low;\nload_row(s, rgb);")
     for compile_ in (lambda: build(project, zig()), lambda: build_host(project, COMPILER)):
@@ -202,6 +205,7 @@ def test_a_warning_is_an_error(project):
 
 
 @pytest.mark.skipif(not shutil.which("cppcheck"), reason="cppcheck is not installed")
+@pytest.mark.slow
 def test_cppcheck_finds_nothing(shared):
     checks = "--enable=warning,style,performance,portability", "--std=c99", "--suppress=missingIncludeSystem"
     programs = sorted(str(path.relative_to(shared)) for path in shared.glob("test/*.c"))
@@ -210,6 +214,7 @@ def test_cppcheck_finds_nothing(shared):
 
 
 @pytest.mark.parametrize("home", ["none", "never there", "a file", "read-only"])
+@pytest.mark.slow
 def test_zig_needs_no_home_that_can_be_written(home, tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)

@@ -59,6 +59,7 @@ def rounding(layer: IntegerLayer, inputs: Tensor, most: float = 0.5) -> Tensor:
     return 0.51 + (most * magnitude + 1) * (layer.multiplier.double() / 2.0**layer.shift)[:, None, None]
 
 
+@pytest.mark.slow
 def test_the_feature_is_within_half_a_step_of_the_float_network_s(parts):
     model, _, encoder = parts
     images = torch.cat([photos(16), flat_and_loud(32)])
@@ -81,6 +82,7 @@ def test_the_latent_is_the_float_convolution_s_but_for_rounding(parts):
     assert float((latent - wanted).std() / wanted.std()) < 0.02
 
 
+@pytest.mark.slow
 def test_most_symbols_are_the_float_network_s_and_all_others_one_step_away(parts):
     model, codec, encoder = parts
     images = photos(32)
@@ -88,6 +90,7 @@ def test_most_symbols_are_the_float_network_s_and_all_others_one_step_away(parts
     assert float((off > 0).double().mean()) < 0.003 * max(8, codec.config.centers) and int(off.max()) <= 1
 
 
+@pytest.mark.slow
 def test_the_shipped_checkpoint_keeps_99_percent_of_its_symbols():
     checkpoint = load_checkpoint()
     data = load_dataset("scene_digits", "data", checkpoint.model.image_size)
@@ -135,6 +138,7 @@ def test_the_numbers_fit_the_types_that_hold_them_in_c(parts):
     assert 0 <= encoder.square_shift <= 32  # 2^30 · 2^32 is a signed 64-bit number
 
 
+@pytest.mark.slow
 def test_symbols_are_those_of_gdn_prelu_and_nearest_centre(parts):
     _, codec, encoder = parts
     precise = copy.deepcopy(codec).double()
@@ -158,6 +162,7 @@ def test_symbols_are_those_of_gdn_prelu_and_nearest_centre(parts):
     assert set(encoder.quantize(latent).unique().tolist()) == set(range(codec.config.centers))
 
 
+@pytest.mark.slow
 def test_a_latent_beyond_calibration_saturates():
     model = small_model(channels=32)
     codec = small_codec(model, code_channels=16, kernel=8, stride=8)

@@ -56,6 +56,7 @@ def project(pair, images, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_project_holds_what_is_documented_and_nothing_else(project, pair):
     assert set(files(project)) == set(FILES.split()) and [path.name for path in project.parent.iterdir()] == ["project"]
     readme = (project / "README.md").read_text(encoding="utf-8")
@@ -91,6 +92,7 @@ def test_a_project_is_written_without_warnings(pair, images, tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_the_vectors_are_what_the_c_answers(project, pair, images):
     payloads = np.fromfile(project / "vectors/payloads.bin", np.uint8).reshape(len(images), -1)
     pixels = np.fromfile(project / "vectors/images.bin", np.uint8).reshape(len(images), *images.shape[2:], 3)
@@ -184,6 +186,7 @@ def test_a_check_counts_the_bytes_that_differ(project, pair, images, monkeypatch
 
 @pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("cc")), reason="CMake or a C compiler is not installed")
 @pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+@pytest.mark.slow
 def test_cmake_builds_a_program_that_gives_the_payloads(project, tmp_path):
     for command in (("cmake", "-S", project, "-B", tmp_path), ("cmake", "--build", tmp_path)):
         assert b"warning" not in build.run_tool(list(map(str, command))).stderr
@@ -195,6 +198,7 @@ def test_cmake_builds_a_program_that_gives_the_payloads(project, tmp_path):
 
 @pytest.mark.skipif(not (shutil.which("cmake") and build.gcc()), reason="CMake or Arm's GCC is not installed")
 @pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+@pytest.mark.slow
 def test_cmake_builds_the_board_s_program_which_measures(project, tmp_path):
     toolchain = f"-DCMAKE_TOOLCHAIN_FILE={project / 'cmake/arm-none-eabi.cmake'}"
     for command in (("cmake", "-S", project, "-B", tmp_path, toolchain), ("cmake", "--build", tmp_path)):
@@ -203,6 +207,7 @@ def test_cmake_builds_the_board_s_program_which_measures(project, tmp_path):
     assert "e0001000" in code.split("<snn_push_row>:")[1].split("\n\n")[0], "the counter is touched"
 
 
+@pytest.mark.slow
 def test_another_folder_is_never_replaced_and_a_project_only_by_force(pair, images, project, tmp_path):
     model, firmware = pair
     out = tmp_path / "mine"
@@ -258,12 +263,14 @@ def test_payloads_can_be_made_of_the_onnx_model_s_latents_with_numpy_alone(proje
     assert np.array_equal(whole, reference["payloads"])
 
 
+@pytest.mark.slow
 def test_a_system_whose_device_is_the_c_sends_what_the_integers_send(pair, images):
     model, firmware = pair
     compiled, integers = (make(model, firmware) for make in (IntegerSemanticNN.compiled, IntegerSemanticNN.of))
     assert torch.equal(compiled.send(images).data, integers.send(images).data)
 
 
+@pytest.mark.slow
 def test_a_board_can_test_itself(project, pair, tmp_path):
     main = '#include "snn_selftest.h"\nint main(void) { static struct snn_state s; return snn_selftest(&s); }\n'
     (tmp_path / "main.c").write_text(main, encoding="utf-8")
@@ -351,6 +358,7 @@ def test_two_models_and_three_images_at_a_time_in_one_program(tmp_path):
 
 
 @pytest.mark.parametrize("pair", ["mobilenet"], indirect=True)
+@pytest.mark.slow
 def test_a_project_of_another_name_is_whole_and_works(pair, images, tmp_path):
     model, firmware = pair
     write_project(firmware, tmp_path / "out", model, images, prefix="cam_2")

@@ -59,6 +59,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("layers", "said"), LAYERS.values(), ids=LAYERS)
+@pytest.mark.slow
 def test_a_device_part_without_code_in_the_firmware_is_refused(layers, said):
     model = model_of(layers())
     with pytest.raises(ExportError, match=said):
@@ -160,6 +161,7 @@ def test_windows_without_code_or_table_are_refused(model, codec):
     assert Firmware(quantized(model, codec), codec, model.feature_shape, Slice(0.5)).places is None
 
 
+@pytest.mark.slow
 def test_a_stride_that_no_load_can_look_over_is_refused():
     model = small_model(size=16, channels=256)
     codec = small_codec(model, code_channels=1, kernel=8, stride=8)

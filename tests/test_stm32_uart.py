@@ -118,18 +118,21 @@ def test_vectors_arrive_exactly_over_a_line_that_damages_bytes(board, monkeypatc
     assert len(done) == 4 and capsys.readouterr().out.count(", 0 wrong so far") == 5
 
 
+@pytest.mark.slow
 def test_a_board_in_the_middle_of_a_row_is_understood(board, monkeypatch):
     line = Line(board / "build/uart")
     line.write(b"noise SN\x05\x00 and half a row")
     assert sent_vectors(board, line, monkeypatch) == 0
 
 
+@pytest.mark.slow
 def test_what_the_board_measured_is_shown(board, monkeypatch, capsys):
     assert sent_vectors(board, Line(board / "build/counted"), monkeypatch) == 0
     measured = "0 wrong so far; 231 cycles, at most 14 for a row"  # 32 rows; with the last one's answer snn_finish
     assert capsys.readouterr().out.count(measured) == 5
 
 
+@pytest.mark.slow
 def test_wrong_vectors_and_a_mute_board_are_told(board, monkeypatch):
     assert "no whole image" in sent_vectors(board, Line(board / "build/uart", mute=True), monkeypatch)
     vectors = board / "vectors/payloads.bin"

@@ -58,6 +58,7 @@ def ran(monkeypatch) -> list[list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_combination_is_a_point_and_results_are_gathered(ran, tmp_path):
     main(["sweep", "evaluate --limit 4", "--grid", "ber=0.01,0.05", "seeds=1,2", "--out", str(tmp_path)])
     assert len(ran) == 4 and ran[1] == "evaluate --limit 4 --ber 0.01 --seeds 2 --json".split()
@@ -102,6 +103,7 @@ def test_each_point_writes_to_a_folder_of_its_own(ran, tmp_path):
         (["evaluate", "--grid", "ber=0.1", "--workers", "0"], "--workers must be"),
     ],
 )
+@pytest.mark.slow
 def test_mistakes_are_named_before_any_work(ran, tmp_path, capsys, arguments, words):
     with pytest.raises(SystemExit) as end:
         main(["sweep", *arguments, "--out", str(tmp_path / "out")])
@@ -123,6 +125,7 @@ def test_a_folder_of_another_sweep_or_of_somebody_else_is_refused(ran, tmp_path,
     assert len(ran) == 1
 
 
+@pytest.mark.slow
 def test_an_absent_scheduler_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("semanticnn_core.commands.sweep.TIMEOUT", 1)
     with pytest.raises(SystemExit) as end:
@@ -130,6 +133,7 @@ def test_an_absent_scheduler_is_named(tmp_path, capsys, monkeypatch):
     assert end.value.code == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_leaves_its_last_words(tmp_path):
     status, _, message = points.run_point(["evaluate", "--ber", "0.7"], str(tmp_path), os.getcwd(), 1)
     assert status == 2 and "--ber must be in [0, 0.5], got 0.7" in message

@@ -67,6 +67,7 @@ def started(make: type[FeatureCodec], split: SplitModel, dataset: ImageDataset) 
 
 
 @pytest.mark.parametrize("make", BYTES, ids=lambda make: make.__name__)
+@pytest.mark.slow
 def test_a_learned_system_sends_its_bytes_and_training_sees_what_arrives(make, split, dataset):
     system = started(make, split, dataset)
     images = dataset.test["image"][:6]
@@ -93,6 +94,7 @@ def test_a_head_that_sends_nothing_answers_the_same_over_every_link(split, datas
 
 
 @pytest.mark.parametrize("make", BYTES, ids=lambda make: make.__name__)
+@pytest.mark.slow
 def test_every_weight_of_a_learned_system_gets_a_gradient(make, split, dataset):
     codec = started(make, split, dataset).codec.train().requires_grad_()
     images = dataset.train["image"][:8]
@@ -115,12 +117,14 @@ def test_training_learns(name, split, dataset):
     assert after["accuracy"].mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_twice(split, dataset):
     first, second = (SYSTEMS["IABF"].make(split, dataset, FEW).codec.state_dict() for _ in range(2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @given(st.lists(st.integers(0, 7), max_size=400))
+@pytest.mark.slow
 def test_lzw_gives_the_symbols_back(symbols):
     assert lzw_symbols(lzw_codes(symbols, 8), 8, len(symbols)) == symbols
 
@@ -323,6 +327,7 @@ def test_a_system_of_ones_own_is_one_file(split, dataset, tmp_path):
         next(benchmark({name: row}, split, dataset, replace(FEW, epochs=(1, 2)), path, (0,)))
 
 
+@pytest.mark.slow
 def test_mistakes_are_named_before_work(tmp_path, capsys):
     (tmp_path / "broken.py").write_text("1 / 0")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")

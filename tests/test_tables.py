@@ -112,6 +112,7 @@ def test_tables_for_readers(path):
     assert compared["points lost"].tolist()[:2] == ["4.00", "9.00"]
 
 
+@pytest.mark.slow
 def test_figures(path):
     table, reported = read_table(path), load_table("cifar100", "reported")
     for again, curves in ((None, 2), (table[table["system"] != "NA"], 3)):
@@ -273,6 +274,7 @@ def test_levers_are_read_with_the_rate_known(levers):
     assert shown.loc["192 B", "at 5 %, less ours"] == "-19.20"  # against ours of the same training seed
 
 
+@pytest.mark.slow
 def test_figures_of_levers(levers):
     limit = results.draw_limit(levers).axes[0]
     assert len(limit.containers) == 2

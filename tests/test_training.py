@@ -95,6 +95,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(stage, split, dataset,
     assert same(weights(again), weights(straight))
 
 
+@pytest.mark.slow
 def test_resuming_with_other_settings_is_refused_naming_the_field(split, dataset, codec_config, tmp_path):
     pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, SHORT, Run(folder=tmp_path))
     for name, value in (("learning_rate", 0.01), ("ber", (1e-3, 5e-2)), ("epochs", 5)):
@@ -104,6 +105,7 @@ def test_resuming_with_other_settings_is_refused_naming_the_field(split, dataset
             pretrain_denoising(codec, split.device_part, dataset, other, run)
 
 
+@pytest.mark.slow
 def test_resuming_another_network_s_training_is_refused(split, dataset, codec_config, tmp_path):
     pretrain_denoising(new_codec(split, dataset, codec_config), split.device_part, dataset, SHORT, Run(folder=tmp_path))
     other = new_codec(split, dataset, dataclasses.replace(codec_config, decoder_widths=(6,)))
@@ -112,6 +114,7 @@ def test_resuming_another_network_s_training_is_refused(split, dataset, codec_co
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
 def test_resuming_beside_another_task_network_is_refused_naming_it(stage, split, dataset, codec_config, tmp_path):
     """The codec starts the same: only what it is trained beside has changed."""
     config, start = dataclasses.replace(SHORT, epochs=1), new_codec(split, dataset, codec_config)
@@ -152,6 +155,7 @@ def test_resuming_on_another_data_set_is_refused_where_the_run_knows_its_data(sp
         finetune_semantic(copy.deepcopy(start), split, dataset, config, run)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_resumed_forgets_the_one_before(split, dataset, codec_config, tmp_path):
     run = Run(folder=tmp_path)
     for epochs in (2, 1):
@@ -200,6 +204,7 @@ def test_trainings_run_on_this_processs_device_and_modules_are_brought_back():
 
 
 @pytest.mark.parametrize("seed", [42_949, 2**31 - 1])
+@pytest.mark.slow
 def test_large_seeds_train_too(seed, split, dataset, codec_config):
     config = dataclasses.replace(SHORT, epochs=1, seed=seed)
     assert math.isfinite(
@@ -277,6 +282,7 @@ def test_whole_numbers_are_not_averaged(dataset):
     assert torch.equal(model.code, torch.arange(256))
 
 
+@pytest.mark.slow
 def test_stage_1_needs_the_device_alone_and_lowers_the_error(split, dataset, codec_config):
     def mse(codec) -> float:
         feature = split.device_part(dataset.test["image"])
@@ -294,6 +300,7 @@ def test_stage_1_needs_the_device_alone_and_lowers_the_error(split, dataset, cod
     assert history[-1]["validation_mse"] < history[0]["validation_mse"]
 
 
+@pytest.mark.slow
 def test_stage_1_ends_with_the_optimal_order_and_stage_2_keeps_it(split, dataset, codec_config):
     codec = new_codec(split, dataset, codec_config)
     pretrain_denoising(codec, split.device_part, dataset, SHORT)
@@ -308,6 +315,7 @@ def test_stage_1_ends_with_the_optimal_order_and_stage_2_keeps_it(split, dataset
     assert not torch.equal(codec.quantizer.centers.detach(), centers), "the centres go on learning"
 
 
+@pytest.mark.slow
 def test_stage_2_learns_the_task_and_leaves_the_network_alone(split, dataset, codec_config):
     def accuracy(codec) -> float:
         sent = offload(SemanticNN(split, codec.eval()), dataset.test["image"], BinarySymmetric(0.01, 0))
@@ -330,6 +338,7 @@ def test_without_distillation_there_is_no_such_term(split, dataset, codec_config
     assert "L_distill" not in history[0]
 
 
+@pytest.mark.slow
 def test_the_explanation_loss_takes_part_when_it_has_a_weight(split, dataset, codec_config):
     """One step by hand, then a training: L_XAI is weighed by γ and raises what speaks for the true class."""
     config = dataclasses.replace(SHORT, distill=0.0, jitter=0.0, shift=0)
@@ -362,6 +371,7 @@ def test_another_network_can_guide_the_explanation_loss(split, dataset, codec_co
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_matched_layers_take_part_when_they_have_a_weight(split, dataset, codec_config):
     """The layer of the tiny edge is its output: what a step adds is its relative error, by hand."""
     config = dataclasses.replace(SHORT, distill=0.0, jitter=0.0, shift=0)
@@ -403,6 +413,7 @@ def test_training_meets_windows_in_the_middle_and_anywhere(stage, split, dataset
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
 def test_training_meets_its_range_of_error_rates_and_slice_ratios(stage, split, dataset, codec_config):
     codec = new_codec(split, dataset, codec_config)
     sizes, rates = [], []
@@ -421,6 +432,7 @@ def test_training_meets_its_range_of_error_rates_and_slice_ratios(stage, split, 
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
 def test_training_meets_lost_bytes_and_receivers_that_are_mistaken(stage, split, dataset, codec_config):
     codec, present, factors = new_codec(split, dataset, codec_config), [], []
 
@@ -452,6 +464,7 @@ def test_validation_walks_the_ber_grid_alike_in_every_epoch(split, dataset, code
     assert torch.equal(met[0][0], met[1][0]) and met[0][0][:5].tolist() == pytest.approx(BER_GRID)
 
 
+@pytest.mark.slow
 def test_sigma_rises_through_stage_1_and_stays_in_stage_2(split, dataset, codec_config):
     codec, sigmas = new_codec(split, dataset, codec_config), []
     codec.register_forward_hook(lambda module, *_: sigmas.append(module.quantizer.sigma) if module.training else None)
@@ -463,6 +476,7 @@ def test_sigma_rises_through_stage_1_and_stays_in_stage_2(split, dataset, codec_
     assert set(sigmas) == {high}
 
 
+@pytest.mark.slow
 def test_the_test_split_chooses_nothing(split, dataset, codec_config):
     blind = dataclasses.replace(dataset, test=None)
     codec, other = new_codec(split, dataset, codec_config), new_codec(split, blind, codec_config)
@@ -475,6 +489,7 @@ def small_network() -> SplitModel:
     return SplitModel(device, nn.Sequential(nn.Flatten(), nn.Linear(128, 4)), 16)
 
 
+@pytest.mark.slow
 def test_the_task_network_learns_repeatably(dataset):
     config = BaseTrainConfig(epochs=12, batch_size=16, learning_rate=0.02, shift=1)
     histories, models = [], []
@@ -625,6 +640,7 @@ def test_two_processes_train_one_codec_and_as_one_process_would(tmp_path):
         ("ACCELERATE_DYNAMO_BACKEND", "EAGER"),
     ],
 )
+@pytest.mark.slow
 def test_the_environment_of_accelerate_changes_no_number(name, value, split, dataset, codec_config, monkeypatch):
     config = CodecTrainConfig(epochs=1, batch_size=32)
 

@@ -196,6 +196,7 @@ def holds(shown: set[str], *names: str) -> bool:
     return all(any(name in text for text in shown) for name in names)
 
 
+@pytest.mark.slow
 def test_names_of_classes_are_drawn_as_they_are_spelled(journeys):
     names = NAMES[:3]
     assert holds(spelled(figures.draw_payload(journeys[-1], names)), *names)
@@ -258,6 +259,7 @@ def test_ratios_are_offered_once_for_each_share(model, codec, ratio):
     assert [codec.windows(model.feature_shape, Slice(stop)).share_sent for stop in stops] == [1 / 16, 1 / 4, 9 / 16, 1]
 
 
+@pytest.mark.slow
 def test_panels_are_filled_before_they_become_widgets(system, images):
     for panel in (FeaturePanel(system, images).errors, OffloadPanel(system, images, CLASSES).chances):
         assert all(max(trace.y) > 0 for trace in panel.figure.data)

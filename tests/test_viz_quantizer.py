@@ -59,6 +59,7 @@ def test_the_exact_distortion_is_what_a_sampled_link_loses(latents):
     assert sampled == pytest.approx(float(learning.relative_distortion(quantizer, values, ber)), rel=0.03)
 
 
+@pytest.mark.slow
 def test_centres_learn_from_a_bad_start(latents):
     start = torch.linspace(-1.5, 4, 8)
     run = learning.learn_centers(latents, start, ber=0.01, alpha=0.1, steps=60)
@@ -113,6 +114,7 @@ def test_one_flipped_bit_stays_in_its_symbol_or_runs_on():
     assert symbol_codes.single_flip_damage(uneven, symbols, range(0, 600, 7)).max() > 50
 
 
+@pytest.mark.slow
 def test_every_picture_is_drawn(latents):
     quantizer = learning.with_centers(latents, learning.quantile_centers(latents, 8))
     run = learning.learn_centers(latents, torch.linspace(-3, 6, 8), steps=3)
@@ -133,6 +135,7 @@ def test_every_picture_is_drawn(latents):
         figure.canvas.draw()
 
 
+@pytest.mark.slow
 def test_sliders_change_what_the_panel_shows(latents):
     panel = QuantizerPanel(latents, centers=8, sigma=4.0, ber=0.013)  # a BER of one's own gets its own stop
     traces = {trace.name: trace for trace in panel.figure.data}

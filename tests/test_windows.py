@@ -139,6 +139,7 @@ def test_a_progressive_payload_cut_after_a_whole_window_is_that_window_mirrored(
 
 @pytest.mark.parametrize("window", ["center", "energy"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
+@pytest.mark.slow
 def test_a_progressive_payload_decodes_wherever_it_is_cut_and_more_bytes_leave_fewer_wrong(window, ratio):
     codec, x, slice = tiny(), features(2), Slice(ratio, window, progressive=True)
     codec.decoder = Latent()
