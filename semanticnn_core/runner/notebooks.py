@@ -7,7 +7,8 @@ the interpreter that runs this module, from the root of the repository.
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,18 @@ def _finished(planned: Sequence[Planned], out_dir: Path, jobs: int) -> Iterator[
         for number, each in enumerate(planned):
             yield number, _run(labels[number], *each, out_dir)
         return
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,))
-    try:
-        runs = {pool.submit(_run, labels[i], *each, out_dir, bar=False): i for i, each in enumerate(planned)}
-        for run in as_completed(runs):
-            yield runs[run], run.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    rest = iter(range(len(planned)))
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
+
+        def begun(count: int) -> dict[Future, int]:  # no more than can run: what waits in the pool outlives Ctrl-C
+            return {pool.submit(_run, labels[i], *planned[i], out_dir, bar=False): i for i in islice(rest, count)}
+
+        running = begun(jobs)
+        while running:
+            for run in wait(running, return_when=FIRST_COMPLETED).done:
+                number = running.pop(run)
+                running |= begun(1)
+                yield number, run.result()
 
 
 def _share_cores(jobs: int) -> None:
