@@ -9,6 +9,7 @@ from semanticnn_core.channels import BitErrors
 from semanticnn_core.datasets import ImageDataset
 from semanticnn_core.datasets.scene_detection import DETECTION, build_scene_detection
 from semanticnn_core.evaluation import benchmark, ranking
+from semanticnn_core.studies.detections import OneBox, found_at, surest_box_maps
 from semanticnn_core.systems.agilenn import AgileNN
 from semanticnn_core.systems.compared import SYSTEMS, data_bytes
 from semanticnn_core.systems.learned import Budget, code_side
@@ -76,3 +77,18 @@ def test_the_table_says_what_its_score_is(detector, data, tmp_path):
     assert set(ranking.ranking_table(table).index) == set(made)
     assert draw_rivals(table, list(made)).axes[0].get_ylabel() == "mAP50, %"
     assert draw_places(table).axes[0].get_xlabel() == "mAP50, %"
+
+
+def test_what_is_found_behind_a_link_and_what_speaks_for_one_box(detector, data):
+    system = SYSTEMS["raw image, 8 bits"].make(detector, data, FEW)
+    feature = detector.device_part(data.test["image"])
+    outputs, task = detector.edge_part(feature), detector.task
+    clean, found = task.answers(outputs), found_at(system, data.test, 0.0, 0)
+    assert [each.shape for each in found["box"]] == [each.shape for each in clean["box"]]
+    assert all(torch.allclose(a, b, atol=0.1) for a, b in zip(found["box"], clean["box"], strict=True))
+    score = OneBox(detector, 7, 3)(feature)
+    raw = task.places(outputs).raw
+    assert torch.equal(score[:, 0], raw[:, 7, 4] + raw[:, 7, 5 + 3])
+    boxes = {"place": [torch.tensor([each]) for each in (7, 0, 1, 2)], "label": [torch.tensor([3])] * 4}
+    maps = surest_box_maps(detector, feature, boxes, steps=2)
+    assert maps.shape == (4, *feature.shape[2:]) and maps.abs().sum() > 0

@@ -32,13 +32,13 @@ slice_ratio = 0.5
 
 # %%
 import pandas as pd
-import torch
 
 from semanticnn_core.channels import BitErrors
 from semanticnn_core.config import Slice
 from semanticnn_core.evaluation import benchmark, ranking, tables
 from semanticnn_core.evaluation.fates import false_alarms, fates
 from semanticnn_core.explain.attribution import Explained, attribute
+from semanticnn_core.studies.detections import found_at, surest_box_maps
 from semanticnn_core.studies.exercises import notebook_07 as check
 from semanticnn_core.studies.guesses import boxes_left, compare_guess
 from semanticnn_core.systems import SemanticNN, offload, open_checkpoint
@@ -113,13 +113,10 @@ shown
 
 # %%
 rates = (0.0, 0.01, 0.05, 0.1, 0.2)
-died = {}
-for rate in rates:
-    answers = [offload(system, batch["image"], BitErrors(rate).channel(seed)) for _, batch in test.batches(50)]
-    found = [task.answers(each.received.outputs) for each in answers]
-    found = {name: [box for each in found for box in each[name]] for name in ("box", "label")}
-    died[rate] = fates(found, test.columns)
-    print(f"{rate:.0%}: {false_alarms(found, test.columns):.2f} false alarms an image")
+found = {rate: found_at(system, test, rate, seed) for rate in rates}
+died = {rate: fates(each, test.columns) for rate, each in found.items()}
+for rate, each in found.items():
+    print(f"{rate:.0%}: {false_alarms(each, test.columns):.2f} false alarms an image")
 boxes.draw_fates(died, (0, 24, 32, 40, 80))
 
 # %% [markdown]
@@ -153,26 +150,10 @@ draw_rivals(table, ranking.ranking(table).index) if len(table) else None
 # the score of one.
 
 # %%
-edge = model.edge_part
 feature = model.device_part(images)
-anything = attribute(Explained(edge, task), feature, 0, steps=16).scores
-
-
-class OneBox(torch.nn.Module):
-    def __init__(self, place, label):
-        super().__init__()
-        self.place, self.label = int(place), int(label)
-
-    def forward(self, feature):
-        values = task.places(edge(feature)).raw[:, self.place]
-        return values[:, 4:5] + values[:, 5 + self.label : 6 + self.label]
-
-
-surest = [
-    attribute(OneBox(place[0], label[0]), each[None], 0, steps=16).scores
-    for place, label, each in zip(clean["place"], clean["label"], feature, strict=True)
-]
-maps.draw_maps(images, {"any object": anything, "the surest box": torch.cat(surest)})
+anything = attribute(Explained(model.edge_part, task), feature, 0, steps=16).scores
+surest = surest_box_maps(model, feature, clean, steps=16)
+maps.draw_maps(images, {"any object": anything, "the surest box": surest})
 
 # %% [markdown]
 # The device cannot compute such maps, but its table of importance (notebook 04) was fitted to the first kind. A
