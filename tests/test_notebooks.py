@@ -242,6 +242,8 @@ def test_regenerated_notebooks_pair_with_their_source_and_repeat_exactly(toys, t
     folder = shutil.copytree(toys, tmp_path / "notebooks")
     (folder / "source/02_bad.py").unlink()
     assert check_pairs(folder) == ["01_good.ipynb is missing"]
+    with (folder / "source/01_good.py").open("a", encoding="utf-8") as file:
+        file.write("\n# %%\nimport pandas\n\npandas.DataFrame([1]).style  # named at random\n")
     first = [path.read_bytes() for path in regenerate(notebooks_dir=folder)]
     assert first == [path.read_bytes() for path in regenerate(notebooks_dir=folder)]
     assert b"interactive = True" in first[0] and b"papermill" not in first[0]

@@ -1,5 +1,6 @@
 """The notebooks that are committed: written from the sources, and checked against them."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from semanticnn_core.runner.sources import NOTEBOOKS, committed_path, find_sourc
 
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes a committed notebook may have."""
+STYLER = re.compile(r"\bT_[0-9a-f]{5}")
+"""The random name that pandas gives a styled table."""
 
 
 def regenerate(names: Sequence[str] = (), notebooks_dir: str | Path = NOTEBOOKS) -> list[Path]:
@@ -61,6 +64,8 @@ def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNod
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = number
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = STYLER.sub(f"T_{number:05}", output.data["text/html"])
     return notebook
 
 
