@@ -16,8 +16,8 @@ from semanticnn_core.runner.sources import NOTEBOOKS, committed_path, find_sourc
 
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes a committed notebook may have."""
-STYLER = re.compile(r"\bT_[0-9a-f]{5}")
-"""The random name that pandas gives a styled table."""
+RANDOM = re.compile(r"\bT_[0-9a-f]{5}|\b0x[0-9a-f]{8,}")
+"""What differs in every run: the name that pandas gives a styled table, and where an object lies in memory."""
 
 
 def regenerate(names: Sequence[str] = (), notebooks_dir: str | Path = NOTEBOOKS) -> list[Path]:
@@ -64,8 +64,9 @@ def _with_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNod
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = number
-            if "text/html" in output.get("data", {}):
-                output.data["text/html"] = STYLER.sub(f"T_{number:05}", output.data["text/html"])
+            for kind, text in output.get("data", {}).items():
+                if kind in ("text/html", "text/plain"):
+                    output.data[kind] = RANDOM.sub(f"T_{number:05}", text)
     return notebook
 
 
