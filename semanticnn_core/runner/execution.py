@@ -20,11 +20,14 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class ThisPython(AsyncKernelManager):
-    """A kernel in the running interpreter, whatever kernels are installed, without progress bars and log lines."""
+    """A kernel in the running interpreter, whatever kernels are installed, without progress bars and log lines.
+
+    Not even errors: an idle kernel that is stopped reports the interrupt as one. A cell's errors come as messages.
+    """
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict(["--log-level=ERROR"]), env={**environment(), "TQDM_DISABLE": "1"})
+        return KernelSpec(**get_kernel_dict(["--log-level=CRITICAL"]), env={**environment(), "TQDM_DISABLE": "1"})
 
 
 def execute(
