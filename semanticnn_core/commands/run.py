@@ -25,7 +25,7 @@ class Run:
     out: Path = Path("runs")
     """Folder for the results."""
     jobs: int = 2
-    """Notebooks that run at the same time and share the cores; each takes about 1.5 GB of memory."""
+    """Notebooks that run at the same time and share the cores; each takes up to 3 GB of memory."""
 
     def __call__(self) -> None:
         from semanticnn_core.runner.notebooks import run_notebooks
