@@ -1,5 +1,9 @@
 """SceneDigits: reproducible, labelled truly, its splits disjoint, and not to be told from pixels alone."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.datasets import ImageDataset, load_dataset, scene_digits
 from semanticnn_core.datasets.scene_digits import build_scene_digits
-from semanticnn_core.datasets.scenes import SceneRecipe, cut_tiles, share_out
+from semanticnn_core.datasets.scenes import SceneRecipe, cached, cut_tiles, share_out
 
 SMALL = SceneRecipe(counts=(200, 50, 50))
 
@@ -22,6 +26,21 @@ def same(first: ImageDataset, second: ImageDataset) -> bool:
     pairs = [(getattr(first, split), getattr(second, split)) for split in ("train", "validation", "test")]
     parts = ("image", "label", "box", "mask")
     return all(torch.equal(a[part], b[part]) for a, b in pairs for part in parts)
+
+
+def test_of_two_that_ask_at_once_one_builds(tmp_path):
+    path, built = tmp_path / "cache" / "digits.npz", []
+
+    def build() -> str:
+        built.append(time.sleep(0.2))
+        return "a data set"
+
+    def ask(_: int) -> str:
+        return cached(path, "Digits", build, Path.write_text, Path.read_text)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(2))) == ["a data set"] * 2
+    assert len(built) == 1
 
 
 @pytest.mark.slow

@@ -8,13 +8,17 @@ from semanticnn_core.datasets import Split
 from semanticnn_core.explain.attribution import attribute
 from semanticnn_core.systems.base import OffloadSystem, offload
 from semanticnn_core.tasks.base import Targets
+from semanticnn_core.tasks.detection import SURE
 from semanticnn_core.tasks.split import SplitModel
 
 
-def found_at(system: OffloadSystem, split: Split, ber: float, seed: int) -> Targets:
-    """Return the boxes and labels that arrive of a split's images at a bit error rate: lists, an entry an image."""
+def found_at(system: OffloadSystem, split: Split, ber: float, seed: int, least: float = SURE) -> Targets:
+    """Return the boxes and labels that arrive of a split's images at a bit error rate: lists, an entry an image.
+
+    least: score in [0, 1] from which on a box counts.
+    """
     sent = (offload(system, batch["image"], BitErrors(ber).channel(seed)) for _, batch in split.batches(50))
-    parts = [system.model.task.answers(each.received.outputs) for each in sent]
+    parts = [system.model.task.detections(each.received.outputs, least) for each in sent]
     return {name: [entry for part in parts for entry in part[name]] for name in ("box", "label")}
 
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 
-from semanticnn_core.channels import BitErrors
 from semanticnn_core.datasets import Split
 from semanticnn_core.evaluation.fates import fates
+from semanticnn_core.studies.detections import found_at
 from semanticnn_core.studies.exercises.answers import check_choice, check_percent
-from semanticnn_core.systems.base import OffloadSystem, offload
+from semanticnn_core.systems.base import OffloadSystem
 
 
 def misnamed_share(answer: Any, died: Mapping[float, pd.DataFrame], ber: float = 0.1) -> None:
@@ -29,14 +28,10 @@ def missed_below(answer: Any, system: OffloadSystem, split: Split, seed: int, ce
     check_percent(answer, lambda: missed_share(system, split, seed, certainty, ber), 0.6, hint)
 
 
-@torch.no_grad()
 def missed_share(system: OffloadSystem, split: Split, seed: int, certainty: float, ber: float) -> float:
     """Return the share of a split's objects that are missed when boxes count from a certainty on."""
-    parts = []
-    for _, batch in split.batches(50):
-        outputs = offload(system, batch["image"], BitErrors(ber).channel(seed)).received.outputs
-        parts.append(fates(system.model.task.detections(outputs, certainty), batch)["fate"])
-    return float((pd.concat(parts) == "missed").mean())
+    found = found_at(system, split, ber, seed, certainty)
+    return float((fates(found, split.columns)["fate"] == "missed").mean())
 
 
 def weakest_class(answer: Any, died: Mapping[float, pd.DataFrame], classes: Sequence[object], ber: float = 0.1) -> None:
