@@ -1,6 +1,6 @@
 # make run          everything from a fresh clone: environment, then all notebooks in the fast profile
 # make test         everything that is checked: ruff, pytest, every notebook executed
-# make check        the fast part of it, in a minute
+# make check        the fast part of it, in a minute or two
 # make help         the other targets
 
 VENV := .venv

@@ -16,7 +16,7 @@ from semanticnn_core.runner.sources import NOTEBOOKS, committed_path, find_sourc
 
 LARGEST_NOTEBOOK = 1_000_000
 """Bytes a committed notebook may have."""
-RANDOM = re.compile(r"\bT_[0-9a-f]{5}|\b0x[0-9a-f]{8,}")
+RANDOM = re.compile(r"\bT_[0-9a-f]{5}|(?<= at )0x[0-9a-f]+(?=>)")
 """What differs in every run: the name that pandas gives a styled table, and where an object lies in memory."""
 
 
