@@ -178,6 +178,8 @@ class CodecTrainConfig(TrainConfig):
     crop: int = setting(0, 0, 4096)
     """Side of the square that stage 1 cuts from each batch, anywhere, pixels; 0 takes whole images. What a codec learns
     on a part serves the whole, and large images take a fraction of the time."""
+    sensitivity: float = setting(0.0, 0, 1)
+    """Share of stage 1's error that is weighed by what it costs the task; at 0 it is the paper's mean square."""
     sigma: tuple[float, float] = setting((1.0, 4.0), 1e-3, 1e3)
     """Sharpness of the soft assignment in units of the centre spacing: rises through stage 1, then stays."""
     alpha: float = setting(2.0, 0, 1e6)
@@ -207,6 +209,9 @@ class CodecTrainConfig(TrainConfig):
                 raise ValueError(f"{name} must be (low, high) with low ≤ high, got {low:g}, {high:g}")
 
 
+SENSITIVITY = 0.98
+"""Share of stage 1's error that is weighed by the task in `semanticnn train`: what is left keeps the decoder from ways
+that the measured images did not show."""
 STAGE2_RATE = 1e-4
 """Learning rate of stage 2 in `semanticnn train`. Its gradients come through the task network, steep and noisy: larger
 steps first spoil what stage 1 has learned, the more the wider the decoder."""

@@ -281,6 +281,8 @@ def test_train_base_then_train_then_evaluate(capsys, workplace, monkeypatch):
     assert load_checkpoint("alone").about["systems"]["denoised"]["training"]["stage2"]["epochs"] == 0
     assert "nor stage2 where it is all there is" in mistake(f"{finer} --stage2.epochs 0", capsys)
     assert "stage1 cannot have 0 epochs" in mistake("train --checkpoint made --stage1.epochs 0", capsys)
+    for name, value in {"crop": 16, "sensitivity": 0.5}.items():
+        assert f"leave stage2.{name} out" in mistake(f"train --checkpoint made --stage2.{name} {value}", capsys)
     detector = "train --checkpoint yolov3_small-scene_detection --start made"
     assert "the encoder of made is for features of 32 channels" in mistake(detector, capsys)
     moved = [not torch.equal(a, b) for a, b in zip(second.codec.parameters(), third.codec.parameters(), strict=True)]

@@ -38,14 +38,16 @@ from dataclasses import replace
 import pandas as pd
 
 from semanticnn_core.channels import BitErrors
-from semanticnn_core.config import BER_GRID, UNCOMPRESSED, CodecTrainConfig, Slice
+from semanticnn_core.config import BER_GRID, SENSITIVITY, UNCOMPRESSED, CodecTrainConfig, Slice
 from semanticnn_core.evaluation import publish, sweep, tables
 from semanticnn_core.studies import receivers
+from semanticnn_core.studies.components import kept_components
 from semanticnn_core.studies.exercises import notebook_03 as check
 from semanticnn_core.studies.guesses import compare_guess, tipping_rate
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.systems.journey import follow
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
+from semanticnn_core.training.sensitivity import sensitivity
 from semanticnn_core.viz import figures, results
 from semanticnn_core.viz.style import use_style
 
@@ -55,15 +57,31 @@ published, data = open_checkpoint(checkpoint, dataset)
 model, shipped = published.model, published.codec
 
 # %% [markdown]
+# ## What would the task keep?
+#
+# Before any training, ask the edge network: how does its loss change with each number of the feature? The mean product
+# of these gradients ([Fisher information](README.md#words)) says what an error costs in each direction. Now replace each 4×4 square
+# of the feature by a few numbers, those that vary most in it or those that matter most, and guess the rest. Which
+# choice needs fewer numbers, and which leaves the smaller squared error?
+
+# %%
+fast = profile == "fast"
+checks = data.validation.take(80 if fast else None)
+used = replace(data, train=data.train.take(400 if fast else None), validation=checks)
+metric = sensitivity(model, used.train, shipped.config.stride, SENSITIVITY, seed)
+kept = kept_components(model, data.test.take(200 if fast else 1000), metric)
+results.draw_kept(kept, model.task.metric)
+
+# %% [markdown]
+# Four numbers that matter beat four that vary by far, with the *larger* squared error. `semanticnn train` starts the
+# encoder and weighs stage 1 this way, at no cost for the device; the codecs below are older and do not.
+#
 # ## First a codec that only denoises
 #
 # Stage 2 starts from stage 1 (notebook 02), which takes minutes. So the checkpoint holds a codec that ended there,
 # `denoised`; it has never seen a label. `-p profile full` trains one here.
 
 # %%
-fast = profile == "fast"
-checks = data.validation.take(80 if fast else None)
-used = replace(data, train=data.train.take(400 if fast else None), validation=checks)
 if fast and "denoised" in published.systems:
     denoised = deepcopy(published.system("denoised")).requires_grad_()
 else:
@@ -100,8 +118,7 @@ terms = {"L_cls": "$L_{cls}$", "L_distill": "$L_{distill}$", "L_div": "$L_{div}$
 figures.draw_history(histories, terms)
 
 # %% [markdown]
-# Where the first two terms fall, the codec finds out what the edge network reads. The third is pushed down further
-# where it is asked for. Here is what that means for the centres:
+# The third term is pushed down further where it is asked for. Here is what that means for the centres:
 
 # %%
 test = data.test.take(400 if fast else 1000)
@@ -152,8 +169,7 @@ journeys = [follow(system, image, ber, seed + number) for number, image in enume
 figures.draw_payload(journeys[0], data.classes)
 
 # %% [markdown]
-# A file with so many wrong bits would be thrown away: its checksum fails, and a retransmission is damaged again. Here
-# nothing is repeated or corrected; the decoder takes the bytes as they are.
+# A file so damaged would be thrown away, and repeated in vain. Here the decoder takes the bytes as they are.
 #
 # **Exercise 1.** At which error rates would a link that repeats damaged packets work at all? Take the whole payload as
 # one packet: how many times must it be sent, on average, until it arrives untouched at 0.1 % bit errors?
@@ -205,8 +221,8 @@ check.unsure_share(100 * both[1] / both[0], system, some, ber)
 # The authors' released code has centres in random order, numbered naturally, and takes each received symbol at face
 # value. Ours sorts the centres, searches the code words that make flips cheap, and uses the posterior mean. Both were
 # trained the same way from the same training seeds, shortly, and are compared seed by seed. A third one has four
-# centres for eight: symbols of two bits leave room for half as many channels again in the same bytes, and four centres
-# stand further apart. Where will the three differ, at the left or at the right?
+# centres for eight, and half as many channels again in the same bytes. Where will the three differ, at the left or at
+# the right?
 
 # %%
 schemes = tables.load_table(dataset, "schemes")
@@ -267,8 +283,7 @@ results.draw_measured(table, reported, again)
 #
 # Slide the error rate, the slice ratio, the channel seed and the image. Find the error rate at which an image tips
 # over; guess it for the first one. Is it the same for every seed? A small slice ratio sends only the middle of the code
-# and mirrors the rest; which images survive that? (A page without widgets shows a still: the mean of all feature
-# channels, and the edge's answer, red where it differs from the uncompressed one.)
+# and mirrors the rest; which images survive that? (A page without widgets shows a still.)
 
 # %%
 guess = None  # the bit error rate at which the answer for the first image changes, in %

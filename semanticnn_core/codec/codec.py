@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from semanticnn_core.channels.base import Arrival, BitChannel, Payload
 from semanticnn_core.codec.belief import CERTAIN, beliefs
 from semanticnn_core.codec.code_order import optimal_order, order_by_name
-from semanticnn_core.codec.networks import Encoder, new_decoder
+from semanticnn_core.codec.networks import Encoder, Weigh, new_decoder
 from semanticnn_core.codec.parity import ParityCode, parity_code
 from semanticnn_core.codec.payload import pack, payload_bytes, unpack
 from semanticnn_core.codec.quantizer import SoftQuantizer
@@ -190,13 +190,13 @@ class SemanticCodec(nn.Module):
         return parity_code(data, 4 * max(1, round(data / 4 * share / (1 - share)))) if share else None
 
     @torch.no_grad()
-    def calibrate(self, features: Tensor) -> None:
+    def calibrate(self, features: Tensor, weigh: Weigh | None = None) -> None:
         """Fit the encoder's start to a batch of features (B, C, H, W), before training.
 
         The encoder begins as `Encoder.calibrate` leaves it, the centres at the quantiles of its latents.
         """
         self.windows(features.shape[1:])
-        self.encoder.calibrate(features)
+        self.encoder.calibrate(features, weigh)
         self.quantizer.fit_centers(self.encoder(features))
 
     def half_rounded(self) -> "SemanticCodec":

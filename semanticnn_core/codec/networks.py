@@ -1,11 +1,16 @@
 """The codec's networks: an encoder of one convolution for the device, BER-aware decoders for the edge."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.codec.layers import GDN, BERAttention, PReLU
 from semanticnn_core.config import CodecConfig
+
+Weigh = Callable[[Tensor], Tensor]
+"""Maps features (B, C, H, W) to others of the same shape, linearly and symmetrically, square by square."""
 
 
 class Encoder(nn.Module):
@@ -26,16 +31,18 @@ class Encoder(nn.Module):
         return self.prelu(self.gdn(self.conv(self.padded(feature)))) * self.scale
 
     @torch.no_grad()
-    def calibrate(self, features: Tensor) -> None:
+    def calibrate(self, features: Tensor, weigh: Weigh | None = None) -> None:
         """Fit the start of training to a batch of features (B, C, H, W).
 
         The convolution begins as the Karhunen–Loève transform of what it sees, the strongest component first. Its
         outputs become centred with standard deviation 2, where GDN bends: latents are then bounded, and cannot outgrow
         the centres (beyond the outermost, soft assignment has no gradient). The constant scale brings latents to
         standard deviation 1.
+        weigh: what makes errors of features comparable, where a plain mean square is not what counts; the strongest
+        components are then those that matter most.
         """
         self.scale.fill_(1.0)
-        kernels = principal_kernels(self.padded(features), self.conv)
+        kernels = principal_kernels(self.padded(features), self.conv, weigh)
         self.conv.weight[: len(kernels)] = kernels
         before = self.conv(self.padded(features))
         gain = 2 / before.std((0, 2, 3)).clamp_min(1e-6)
@@ -51,14 +58,18 @@ class Encoder(nn.Module):
         return F.pad(feature, pads) if any(pads) else feature
 
 
-def principal_kernels(features: Tensor, conv: nn.Conv2d) -> Tensor:
-    """Return the Karhunen–Loève transform of features' patches as kernels of a convolution, as far as there are any."""
-    patches = F.unfold(features, conv.kernel_size, stride=conv.stride)  # (B, C·k·k, places)
+def principal_kernels(features: Tensor, conv: nn.Conv2d, weigh: Weigh | None = None) -> Tensor:
+    """Return the Karhunen–Loève transform of features' patches as kernels of a convolution, as far as there are any.
+
+    weigh: a symmetric map of features by which the patches are weighed first, and the kernels afterwards.
+    """
+    weigh = weigh if weigh and conv.kernel_size == conv.stride else lambda values: values
+    patches = F.unfold(weigh(features), conv.kernel_size, stride=conv.stride)  # (B, C·k·k, places)
     patches = patches.transpose(1, 2).flatten(0, 1).double().cpu()
     count = min(len(conv.weight), *patches.shape)
     components = torch.pca_lowrank(patches, count, niter=4)[2].T  # (count, C·k·k)
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-    return (components * largest.sign()).view(count, *conv.weight.shape[1:]).to(features)
+    return weigh((components * largest.sign()).view(count, *conv.weight.shape[1:]).to(features))
 
 
 class DecoderBlock(nn.Module):

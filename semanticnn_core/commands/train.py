@@ -10,6 +10,7 @@ from semanticnn_core.commands.shared import checkpoint_folder, state_folder, sur
 from semanticnn_core.config import (
     BER_GRID,
     DEFAULT_CHECKPOINT,
+    SENSITIVITY,
     STAGE2_RATE,
     WHOLE,
     CodecConfig,
@@ -48,7 +49,7 @@ class Train(Settings):
     """What the codec is."""
     recipe: Literal["fast", "standard", "long"] = "standard"
     """How long to train where the stages do not say it: on SceneDigits and one core 12, 40 or 110 minutes."""
-    stage1: Stage = field(default_factory=Stage)
+    stage1: Stage = field(default_factory=lambda: Stage(sensitivity=SENSITIVITY))
     """Settings of stage 1, the denoising autoencoder."""
     stage2: Stage = field(default_factory=lambda: Stage(learning_rate=STAGE2_RATE))
     """Settings of stage 2, task-oriented."""
@@ -81,8 +82,11 @@ class Train(Settings):
             raise ValueError(f"{' and '.join(starts[:2])} exclude each other: a training starts from one codec")
         if self.stage1.epochs == 0 or (self.stage2.epochs == 0 and self.second_stage_alone):
             raise ValueError("stage1 cannot have 0 epochs, nor stage2 where it is all there is; leave epochs out")
-        if self.stage2.crop:
-            raise ValueError("crop is for stage 1: in stage 2 the task looks at whole images; leave stage2.crop out")
+        for name in ("crop", "sensitivity"):
+            if getattr(self.stage2, name):
+                raise ValueError(
+                    f"{name} is for stage 1: in stage 2 the task itself looks at whole images; leave stage2.{name} out"
+                )
         if 1 in self.slices:
             raise ValueError("slices must lie between 0 and 1, got 1; the whole code is measured in any case")
 
@@ -164,13 +168,16 @@ class Train(Settings):
     ) -> "SemanticCodec":
         from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
         from semanticnn_core.training.loop import Run
+        from semanticnn_core.training.sensitivity import sensitivity
 
         (first, second), model = self.stages, base.model
         run = Run(resume=self.resume, facts=facts, tracker=self.tracker)
         if self.second_stage_alone:
             codec = start.train().requires_grad_()
         else:
-            codec = new_codec(model, data, config, first.seed)
+            share = first.sensitivity
+            metric = sensitivity(model.folded(), data.train, config.stride, share, first.seed) if share else None
+            codec = new_codec(model, data, config, first.seed, metric)
             device_side = (codec.encoder, codec.quantizer)
             for part, trained in zip(device_side, (start.encoder, start.quantizer) if start else (), strict=False):
                 part.load_state_dict(trained.state_dict())
@@ -178,7 +185,7 @@ class Train(Settings):
             if not self.resume:  # or stage 2 could go on from the one of an earlier training
                 shutil.rmtree(state_folder(out, f"{self.system}-stage2"), ignore_errors=True)
             stage1 = replace(run, folder=state_folder(out, f"{self.system}-stage1"))
-            pretrain_denoising(codec, model.device_part, data, first, stage1)
+            pretrain_denoising(codec, model.device_part, data, first, stage1, metric)
             codec.requires_grad_()
         if second.epochs:
             name = f"{self.system}-{'finetune' if self.second_stage_alone else 'stage2'}"

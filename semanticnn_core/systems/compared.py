@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from semanticnn_core.codec import SemanticCodec
-from semanticnn_core.config import PAPER, WHOLE, CodecConfig, Slice
+from semanticnn_core.config import PAPER, SENSITIVITY, WHOLE, CodecConfig, Slice
 from semanticnn_core.datasets.base import ImageDataset
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN, CompressedAgileNN, LocalHead
@@ -37,11 +37,15 @@ from semanticnn_core.systems.semanticnn import SemanticNN
 from semanticnn_core.systems.thumbnail import LearnedThumbnail, Thumbnail
 from semanticnn_core.tasks.split import SplitModel
 from semanticnn_core.training.loop import SILENT, Run
+from semanticnn_core.training.sensitivity import sensitivity
 from semanticnn_core.training.stages import finetune_semantic, new_codec, pretrain_denoising
 
 Kind = Literal["faithful", "fair", "published"]
 PUBLISHED = "SemanticNN, published"
 """The row of a checkpoint's own codec."""
+WEIGHED = "SemanticNN, weighed by the task"
+WEIGHED_BOTTLENECK = "bottleneck + error correction, weighed by the task"
+"""Rows whose stage 1 minimises what errors of the feature cost the task (see `training.sensitivity`)."""
 Make = Callable[[SplitModel, ImageDataset, Budget, Run], "OffloadSystem | Mapping[float, OffloadSystem]"]
 
 
@@ -68,15 +72,21 @@ def semanticnn(
     slice: Slice = WHOLE,
     distill: float = 1.0,
     rate: float = RATE,
+    weighed: float = 0.0,
     **codec: object,
 ) -> SemanticNN:
-    """Train SemanticNN's codec on a budget; rate: learning rate of stage 2; further settings are the codec's."""
+    """Train SemanticNN's codec on a budget; further settings are the codec's.
+
+    rate: learning rate of stage 2. weighed: share of stage 1's error that is weighed by the task.
+    """
     bits = CodecConfig(**{key: value for key, value in codec.items() if key == "centers"}).bits
     channels = codec.pop("code_channels", 0) or channels_for(model, budget.bytes, bits)
-    trained = new_codec(model, data, code_settings(model, channels, **codec), budget.seed)
+    config = code_settings(model, channels, **codec)
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
+    metric = sensitivity(model.folded(), used.train, config.stride, weighed, budget.seed) if weighed else None
+    trained = new_codec(model, data, config, budget.seed, metric)
     first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages(rate))
-    pretrain_denoising(trained, model.device_part, used, first, run)
+    pretrain_denoising(trained, model.device_part, used, first, run, metric)
     finetune_semantic(trained, model, used, replace(second, distill=distill), run)
     return SemanticNN(model.folded(), trained.requires_grad_(False), slice, name)
 
@@ -109,12 +119,18 @@ def channel_bytes(model: SplitModel) -> int:
 
 
 def bottleneck(
-    model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT, share: float = FIXED
+    model: SplitModel,
+    data: ImageDataset,
+    budget: Budget,
+    run: Run = SILENT,
+    share: float = FIXED,
+    name: str = "bottleneck + error correction",
+    weighed: float = 0.0,
 ) -> Protected:
     """Train our codec without errors, and put it behind an error-correcting code."""
     size = data_bytes(model, budget.bytes, share)
-    inner = semanticnn(model, data, budget.clean, run, code_channels=size // channel_bytes(model))
-    return Protected(inner, size, budget.bytes, "bottleneck + error correction")
+    inner = semanticnn(model, data, budget.clean, run, code_channels=size // channel_bytes(model), weighed=weighed)
+    return Protected(inner, size, budget.bytes, name)
 
 
 def knowing_bottleneck(
@@ -180,11 +196,13 @@ SYSTEMS: dict[str, Compared] = {
     "SemanticNN, ours, a fifth": Compared(
         partial(semanticnn, name="SemanticNN, ours, a fifth", slice=Slice(0.2)), "faithful"
     ),
+    WEIGHED: Compared(partial(semanticnn, name=WEIGHED, weighed=SENSITIVITY, centers=8)),
     "SemanticNN, paper": Compared(paper(name="SemanticNN, paper")),
     "SemanticNN, released scheme": Compared(
         paper(name="SemanticNN, released scheme", code_order="random", distill=0.0), "faithful"
     ),
     "bottleneck + error correction": Compared(bottleneck),
+    WEIGHED_BOTTLENECK: Compared(partial(bottleneck, name=WEIGHED_BOTTLENECK, weighed=SENSITIVITY)),
     "bottleneck + error correction, rate known": Compared(knowing_bottleneck),
     "NECST": Compared(learned(NECST)),
     "IABF": Compared(learned(IABF)),

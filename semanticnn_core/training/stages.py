@@ -20,33 +20,46 @@ from semanticnn_core.tasks.split import SplitModel, evaluating
 from semanticnn_core.training.loop import SILENT, Progress, Row, Run, Step, fingerprint, fit, placed, training_device
 from semanticnn_core.training.losses import denoising_loss, occupancy_loss, xai_loss
 from semanticnn_core.training.matching import Listened, matching_loss
+from semanticnn_core.training.sensitivity import Sensitivity
 from semanticnn_core.training.teacher import taught_by, with_teacher
 
 CALIBRATION_IMAGES = 256
 
 
-def new_codec(model: SplitModel, dataset: ImageDataset, config: CodecConfig, seed: int = 0) -> SemanticCodec:
-    """Return an untrained codec for a task network's feature, calibrated on a few training images."""
+def new_codec(
+    model: SplitModel, dataset: ImageDataset, config: CodecConfig, seed: int = 0, metric: Sensitivity | None = None
+) -> SemanticCodec:
+    """Return an untrained codec for a task network's feature, calibrated on a few training images.
+
+    metric: what errors of the feature cost the task; its encoder then begins with what matters most to it.
+    """
     torch.manual_seed(seed)
     codec = SemanticCodec(config).to(model.device)
     images = dataset.train.batch(torch.arange(min(CALIBRATION_IMAGES, len(dataset.train))))["image"]
     with torch.no_grad(), evaluating(model):
-        codec.calibrate(model.device_part(images.to(model.device)))
+        codec.calibrate(model.device_part(images.to(model.device)), metric.weigh if metric else None)
     codec.set_code_order(seed=seed)
     return codec
 
 
 def pretrain_denoising(
-    codec: SemanticCodec, device_part: nn.Module, dataset: ImageDataset, config: CodecTrainConfig, run: Run = SILENT
+    codec: SemanticCodec,
+    device_part: nn.Module,
+    dataset: ImageDataset,
+    config: CodecTrainConfig,
+    run: Run = SILENT,
+    metric: Sensitivity | None = None,
 ) -> list[Row]:
     """Stage 1: train the codec, in place, to restore features from damaged bits (equation 1).
 
     device_part: of the task network; truth and edge are not needed, so the result serves every task with the same
-    feature. Afterwards the code words are set for the learned centres, their use and the channel.
+    feature. metric: what errors cost one task, in place of their mean square; the result then serves that one.
+    Afterwards the code words are set for the learned centres, their use and the channel.
     Returns one row an epoch.
     """
     device, device_part = training_device(), device_part.eval().requires_grad_(False)
-    run = replace(run, title="stage 1: denoising", facts={**run.facts, "network": fingerprint(device_part)})
+    facts = {"network": fingerprint(device_part)} | ({"metric": fingerprint(metric)} if metric else {})
+    run = replace(run, title="stage 1: denoising", facts={**run.facts, **facts})
 
     @torch.no_grad()
     def validate(network: SemanticCodec) -> Row:
@@ -58,8 +71,8 @@ def pretrain_denoising(
         error /= len(dataset.validation)
         return {"validation_mse": error}
 
-    with placed(device, codec, device_part):
-        rows = fit(codec, denoising_step(device_part, config), validate, dataset.train, config, run)
+    with placed(device, codec, device_part, *([metric] if metric else [])):
+        rows = fit(codec, denoising_step(device_part, config, metric), validate, dataset.train, config, run)
     codec.quantizer.sigma = config.sigma[1]
     codec.set_code_order(config.ber, config.seed)
     return rows
@@ -101,9 +114,13 @@ def finetune_semantic(
         return fit(codec, semantic_step(model, config, guide), validate, train, config, run)
 
 
-def denoising_step(device_part: nn.Module, config: CodecTrainConfig) -> Step:
-    """Return stage 1's step: what a batch of images costs a codec behind a frozen device part (equation 1)."""
+def denoising_step(device_part: nn.Module, config: CodecTrainConfig, metric: Sensitivity | None = None) -> Step:
+    """Return stage 1's step: what a batch of images costs a codec behind a frozen device part (equation 1).
+
+    metric: what is minimised in place of the mean square.
+    """
     low, high = config.sigma
+    cost = metric or denoising_loss
 
     def step(codec: nn.Module, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         _inner(codec).quantizer.sigma = low * (high / low) ** progress.fraction
@@ -111,7 +128,7 @@ def denoising_step(device_part: nn.Module, config: CodecTrainConfig) -> Step:
             images = augment(batch, config, progress.draws)["image"]
             feature = device_part(cropped(images, config.crop, progress.draws))
         sent = codec(feature, *_conditions(codec, feature, config, progress))
-        return {"loss": denoising_loss(feature, sent.feature)}
+        return {"loss": cost(feature, sent.feature)}
 
     return step
 

@@ -46,6 +46,26 @@ def draw_schemes(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def draw_kept(table: pd.DataFrame, metric: str) -> Figure:
+    """Draw the score, and the error of the feature, over how many numbers of each square were kept, by what chose them.
+
+    table: of `studies.components.kept_components`. metric: the task's, a column of it.
+    """
+    figure, axes = panes(1, 2, (9.5, 3.4))
+    labels = {"varies": "those that vary most", "matters": "those that matter most"}
+    for axis, column, scale in zip(axes[0], (metric, "feature_mse"), (100, 1), strict=True):
+        for chosen, marker in zip(labels, "os", strict=True):
+            rows = table[table["chosen"] == chosen]
+            axis.plot(rows["kept"], scale * rows[column], marker=marker, ms=5, label=labels[chosen])
+        axis.set(xscale="log", xlabel="numbers kept of each square")
+        axis.set_xticks(sorted(set(table["kept"])), [str(each) for each in sorted(set(table["kept"]))])
+        axis.xaxis.set_minor_locator(NullLocator())
+    axes[0, 0].set(ylabel=f"{metric}, %")
+    axes[0, 1].set(ylabel="MSE of the feature")
+    axes[0, 0].legend()
+    return figure
+
+
 def draw_specialists(table: pd.DataFrame) -> Figure:
     """Draw ours, trained over all bit error rates, beside codecs that were trained at one (the paper's Figure 8)."""
     curves = lever_curves(table[table["variant"].str.match("ours$|trained at")])

@@ -14,11 +14,12 @@ import tyro
 from published import publish, this_command
 
 from semanticnn_core.channels import Arrival, BitErrors, Payload
-from semanticnn_core.config import BER_GRID, STAGE2_RATE, CodecConfig, Stage
+from semanticnn_core.config import BER_GRID, SENSITIVITY, STAGE2_RATE, CodecConfig, Stage
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.tables import known_and_wrong, levers_table, limit_line, table_path
 from semanticnn_core.systems import SemanticNN, open_checkpoint
 from semanticnn_core.training import finetune_semantic, new_codec, pretrain_denoising
+from semanticnn_core.training.sensitivity import sensitivity
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Lever:
     stage2: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = True
     """Whether stage 1 comes first; otherwise stage 2 has its epochs too."""
+    sensitivity: float = 0.0
+    """Share of stage 1's error that is weighed by the task."""
     hard: bool = False
     """Whether the receiver takes corrected bits at face value, as behind any error-correcting code."""
 
@@ -60,6 +63,8 @@ class Lever:
 CLEAN = {"ber": (1e-9, 1e-9)}
 LEVERS = {
     "ours": Lever(),
+    "weighed by the task": Lever(sensitivity=SENSITIVITY),
+    "weighed by the task, eight centers": Lever({"code_channels": 16, "centers": 8}, sensitivity=SENSITIVITY),
     "parity": Lever({"code_channels": 14, "parity": 5 / 12}),
     "two centers": Lever({"code_channels": 48, "centers": 2}),
     "eight centers": Lever({"code_channels": 16, "centers": 8}),
@@ -121,11 +126,13 @@ class Levers:
     def _measured(self, name, model, data, seed) -> pd.DataFrame:
         lever = LEVERS[name]
         config = CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
-        codec = new_codec(model, data, replace(config, **lever.codec), seed)
+        config, share = replace(config, **lever.codec), lever.sensitivity
+        metric = sensitivity(model.folded(), data.train, config.stride, share, seed) if share else None
+        codec = new_codec(model, data, config, seed, metric)
         common = {"seed": seed, "flip": self.flip} | lever.training
         first, epochs = self.epochs
         if lever.pretrained:
-            pretrain_denoising(codec, model.device_part, data, Stage(epochs=first, **common))
+            pretrain_denoising(codec, model.device_part, data, Stage(epochs=first, **common), metric=metric)
         else:
             epochs += first
         second = {"learning_rate": STAGE2_RATE} | common | lever.stage2

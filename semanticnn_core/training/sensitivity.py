@@ -1,0 +1,70 @@
+"""What an error of the feature costs the task: the metric of a stage 1 that knows what the feature is for."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from semanticnn_core.datasets.base import Split, moved
+from semanticnn_core.tasks.split import SplitModel, evaluating
+
+IMAGES = 3000
+"""Images whose gradients are looked at, where nothing else is said."""
+LARGEST = 4096
+"""Most values of a square: its matrix, of this size squared, has to be taken apart."""
+
+
+class Sensitivity(nn.Module):
+    """A mean square in which what the task listens to weighs more: a quadratic form over squares of the feature.
+
+    root: the symmetric root of its matrix, (n, n) for squares of n = C·side² values. White errors cost as much as in
+    the plain mean square.
+    """
+
+    def __init__(self, root: Tensor, side: int) -> None:
+        super().__init__()
+        self.side = side
+        self.register_buffer("root", root)
+
+    def forward(self, sent: Tensor, received: Tensor) -> Tensor:
+        """Return what a received feature (B, C, H, W) costs beside the sent one, a scalar with gradient."""
+        return self.weigh(received - sent).square().mean()
+
+    def weigh(self, values: Tensor) -> Tensor:
+        """Return features (B, C, H, W), or errors of theirs, such that equal sizes cost the same."""
+        *_, height, width = values.shape
+        values = F.pad(values, (0, -width % self.side, 0, -height % self.side))
+        squares = self.root @ F.unfold(values, self.side, stride=self.side)
+        return F.fold(squares, values.shape[-2:], self.side, stride=self.side)[..., :height, :width]
+
+
+def sensitivity(
+    model: SplitModel, split: Split, side: int, share: float, seed: int = 0, images: int = IMAGES
+) -> Sensitivity:
+    """Return the metric of a task, measured on at most so many images of a split with its truth.
+
+    side: of the squares, the encoder's stride; halved until they have at most `LARGEST` values.
+    share: of the metric that is the task's, in (0, 1]; the rest is the plain mean square, for what these images did
+    not show.
+    The task's share is the mean outer product of the gradients of its loss with respect to the feature, the empirical
+    Fisher information (Amari 1998): to second order, what an error costs.
+    """
+    while side > 1 and model.feature_shape[0] * side**2 > LARGEST:
+        side //= 2
+    size = model.feature_shape[0] * side**2
+    total = torch.zeros(size, size, dtype=torch.float64, device=model.device)
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:images]
+    with evaluating(model):
+        for part in order.split(64):
+            batch = moved(split.batch(part), model.device)
+            with torch.no_grad():
+                feature = model.device_part(batch["image"])
+            feature = feature.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(model.task.loss(model.edge_part(feature), batch), feature)
+            squares = F.unfold(gradient, side, stride=side).transpose(1, 2).flatten(0, 1).double()
+            total += squares.T @ squares
+    plain = torch.eye(size, dtype=torch.float64, device=model.device)
+    trace = total.trace()
+    matrix = share * total * size / trace + (1 - share) * plain if trace > 0 else plain
+    values, vectors = torch.linalg.eigh(matrix)
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    return Sensitivity(root.float(), side)

@@ -1,0 +1,29 @@
+"""Which few numbers of a feature to keep."""
+
+import pytest
+import torch
+from tiny import make_dataset, make_split
+
+from semanticnn_core.studies.components import kept_components
+from semanticnn_core.training.sensitivity import sensitivity
+
+
+@pytest.fixture(scope="module")
+def table():
+    split, dataset = make_split(), make_dataset()
+    with torch.no_grad():
+        split.edge_part[2].weight.mul_(20)
+    metric = sensitivity(split, dataset.train, 2, 0.95)
+    return kept_components(split, dataset.test, metric, (1, 4, 16)).set_index(["chosen", "kept"])
+
+
+def test_all_numbers_of_a_square_restore_it(table):
+    for chosen in ("varies", "matters"):
+        assert table.loc[(chosen, 16), "feature_mse"] == pytest.approx(0, abs=1e-6)
+        assert table.loc[(chosen, 16), "accuracy"] == 1.0
+
+
+def test_what_varies_has_the_smaller_error_always(table):
+    errors = table["feature_mse"].unstack("chosen")
+    assert (errors["varies"] <= errors["matters"] + 1e-6).all()
+    assert errors["varies"].is_monotonic_decreasing
