@@ -168,7 +168,7 @@ def test_any_feature_comes_back_in_its_shape_and_range(stride, overlap, height, 
 
 @pytest.mark.parametrize(("share", "bytes_"), [(0.0, 224), (5 / 12, 384), (0.25, 300), (0.5, 448), (0.001, 228)])
 def test_parity_is_the_share_that_is_set_in_whole_words_and_comes_last(share, bytes_):
-    codec, bare = (SemanticCodec(CodecConfig(code_channels=14, parity=each)).eval() for each in (share, 0.0))
+    codec, bare = (SemanticCodec(CodecConfig(code_channels=14, centers=4, parity=each)).eval() for each in (share, 0.0))
     bare.load_state_dict(codec.state_dict())
     x = torch.rand(2, 32, 32, 32)
     payload = codec.compress(x).data

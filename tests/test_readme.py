@@ -38,7 +38,7 @@ def test_python_blocks_run():
     for code in blocks:
         names: dict = {}
         exec(compile(code, "README.md", "exec"), names)
-    assert names["payload"].data.shape == (5, 192)
+    assert names["payload"].data.shape == (5, 288)
     assert names["feature"].shape == (5, *names["model"].feature_shape)
     assert names["outputs"].shape == (5, 10)
 

@@ -19,8 +19,9 @@ from semanticnn_core.viz.ranking import draw_places, draw_rivals
 
 SIZE = 1536
 NAMES = [
-    "SemanticNN, ours", "SemanticNN, released scheme", "bottleneck + error correction", "product VQ",
-    "DeepSC*, edge alone", "JPEG + error correction", "raw image, 8 bits",
+    "SemanticNN, ours", "SemanticNN, weighed by the task", "SemanticNN, released scheme",
+    "bottleneck + error correction", "product VQ", "DeepSC*, edge alone", "JPEG + error correction",
+    "raw image, 8 bits",
 ]  # fmt: skip
 FEW = Budget(bytes=SIZE, images=16, epochs=(1, 1))
 

@@ -14,8 +14,7 @@
 # # 03 · Semantic finetuning: send what the task needs
 #
 # A feature can come back with a small squared error and still lose the one stroke that tells a 3 from an 8. Stage 2
-# stops asking whether the feature is *equal* and asks whether the edge still *answers right*. We finetune a codec live,
-# look at the very bits that flip, and compare with what others do.
+# stops asking whether the feature is *equal* and asks whether the edge still *answers right*.
 #
 # - **Needs:** [02](02_denoising_pretraining.ipynb)
 # - **Takes:** 50 minutes
@@ -60,9 +59,9 @@ model, shipped = published.model, published.codec
 # ## What would the task keep?
 #
 # Before any training, ask the edge network: how does its loss change with each number of the feature? The mean product
-# of these gradients ([Fisher information](README.md#words)) says what an error costs in each direction. Now replace each 4×4 square
-# of the feature by a few numbers, those that vary most in it or those that matter most, and guess the rest. Which
-# choice needs fewer numbers, and which leaves the smaller squared error?
+# of these gradients ([Fisher information](README.md#words)) says what an error costs in each direction. Now replace
+# each 4×4 square of the feature by a few numbers, those that vary most in it or those that matter most, and guess the
+# rest. Which choice needs fewer numbers, and which leaves the smaller squared error?
 
 # %%
 fast = profile == "fast"
@@ -145,8 +144,7 @@ figures.draw_curves(curves, "accuracy", "system", "accuracy, %", clean, bars="se
 
 # %% [markdown]
 # A feature that is restored well is answered well: stage 1 alone comes close. A few hundred images change little; what
-# did the shipped codec's 48 epochs of stage 2 buy? Each image is compared with itself, so that easy and hard ones do
-# not blur the difference:
+# did the shipped codec's 48 epochs of stage 2 buy? Each image is compared with itself:
 
 # %%
 for name, scale in {"accuracy": 100, "feature_mse": 1}.items():
@@ -258,10 +256,9 @@ results.draw_limit(levers) if levers is not None else None
 # ## On the paper's data
 #
 # CIFAR-100 is one of the paper's data sets: 100 kinds of things, photographed at 32×32. Below, our MobileNetV2 at 64 px
-# with two codecs of the same bytes, trained the same way: ours, with four centres in 24 channels, and the released
-# scheme, with eight in 16. On the right is what each loses, and what the paper lost with a larger network and twice the
-# bytes. Mind the comparison: the paper draws its error rates at random from 0.01–5 %, which may well be a worse link
-# than our five rates.
+# with two codecs of the same bytes: ours, and the released scheme. On the right is what each loses, and what the paper
+# lost with a larger network and twice the bytes. Mind the comparison: the paper draws its error rates at random from
+# 0.01–5 %, which may well be a worse link than our five rates.
 #
 # With `-p dataset cifar100` our codec is measured again, on your own copy of the test images (open diamonds).
 

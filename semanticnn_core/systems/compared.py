@@ -79,7 +79,8 @@ def semanticnn(
 
     rate: learning rate of stage 2. weighed: share of stage 1's error that is weighed by the task.
     """
-    bits = CodecConfig(**{key: value for key, value in codec.items() if key == "centers"}).bits
+    codec = {"centers": 4} | codec
+    bits = CodecConfig(centers=codec["centers"]).bits
     channels = codec.pop("code_channels", 0) or channels_for(model, budget.bytes, bits)
     config = code_settings(model, channels, **codec)
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.tasks.split import SplitModel, evaluating
 
-IMAGES = 3000
-"""Images whose gradients are looked at, where nothing else is said."""
+SQUARES = 192_000
+"""Squares whose gradients are looked at: 3,000 images of 64."""
 LARGEST = 4096
 """Most values of a square: its matrix, of this size squared, has to be taken apart."""
 
@@ -37,10 +37,8 @@ class Sensitivity(nn.Module):
         return F.fold(squares, values.shape[-2:], self.side, stride=self.side)[..., :height, :width]
 
 
-def sensitivity(
-    model: SplitModel, split: Split, side: int, share: float, seed: int = 0, images: int = IMAGES
-) -> Sensitivity:
-    """Return the metric of a task, measured on at most so many images of a split with its truth.
+def sensitivity(model: SplitModel, split: Split, side: int, share: float, seed: int = 0) -> Sensitivity:
+    """Return the metric of a task, measured on images of a split with their truth, at most those of `SQUARES` squares.
 
     side: of the squares, the encoder's stride; halved until they have at most `LARGEST` values.
     share: of the metric that is the task's, in (0, 1]; the rest is the plain mean square, for what these images did
@@ -48,9 +46,10 @@ def sensitivity(
     The task's share is the mean outer product of the gradients of its loss with respect to the feature, the empirical
     Fisher information (Amari 1998): to second order, what an error costs.
     """
-    while side > 1 and model.feature_shape[0] * side**2 > LARGEST:
+    channels, height, width = model.feature_shape
+    while side > 1 and channels * side**2 > LARGEST:
         side //= 2
-    size = model.feature_shape[0] * side**2
+    size, images = channels * side**2, -(-SQUARES // max((height // side) * (width // side), 1))
     total = torch.zeros(size, size, dtype=torch.float64, device=model.device)
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:images]
     with evaluating(model):
@@ -59,7 +58,8 @@ def sensitivity(
             with torch.no_grad():
                 feature = model.device_part(batch["image"])
             feature = feature.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(model.task.loss(model.edge_part(feature), batch), feature)
+            loss = len(part) * model.task.loss(model.edge_part(feature), batch)  # of each image, not of their mean
+            (gradient,) = torch.autograd.grad(loss, feature)
             squares = F.unfold(gradient, side, stride=side).transpose(1, 2).flatten(0, 1).double()
             total += squares.T @ squares
     plain = torch.eye(size, dtype=torch.float64, device=model.device)

@@ -125,7 +125,8 @@ class Levers:
 
     def _measured(self, name, model, data, seed) -> pd.DataFrame:
         lever = LEVERS[name]
-        config = CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+        shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
+        config = CodecConfig(**shape, code_channels=24, centers=4)
         config, share = replace(config, **lever.codec), lever.sensitivity
         metric = sensitivity(model.folded(), data.train, config.stride, share, seed) if share else None
         codec = new_codec(model, data, config, seed, metric)

@@ -29,11 +29,12 @@ from semanticnn_core.training.memory import keep_freed_memory
 from semanticnn_core.training.stages import denoising_step, semantic_step
 
 CODECS = {
-    "mobilenet_v2": CodecConfig(),
+    "mobilenet_v2": CodecConfig(code_channels=24, centers=4),
     "resnet50": CodecConfig(
         feature_channels=64,
         feature_range=(0.0, float("inf")),
         code_channels=48,
+        centers=4,
         kernel=2,
         stride=2,
     ),

@@ -108,7 +108,8 @@ class Xai:
 
 
 def _config(model: SplitModel) -> CodecConfig:
-    return CodecConfig(feature_channels=model.feature_shape[0], feature_range=model.feature_range)
+    shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
+    return CodecConfig(**shape, code_channels=24, centers=4)
 
 
 if __name__ == "__main__":
