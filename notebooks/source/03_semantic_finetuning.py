@@ -153,7 +153,7 @@ for name, scale in {"accuracy": 100, "feature_mse": 1}.items():
         print(f"{figures.percent(row.ber):>6} errors: {name} {change:+.3g} ± {error:.2g} (± standard error)")
 
 # %% [markdown]
-# Read the two signs. Accuracy gains while the squared error of the feature *grows*: the codec gives up what the task
+# Accuracy gains while the squared error of the feature *grows*: the codec gives up what the task
 # does not look at and spends its few hundred bytes on what it does. That is what "semantic" means here.
 #
 # ## The very bits
@@ -229,8 +229,8 @@ if schemes is None:
 results.draw_schemes(schemes) if schemes is not None else None
 
 # %% [markdown]
-# On a good link they are alike; the more bits flip, the more is gained by knowing what a flip costs. (Few trainings,
-# three to five a scheme: a small difference may be chance.)
+# On a good link they are alike; the more bits flip, the more is gained by knowing what a flip costs. (With three to
+# five trainings a scheme, a small difference may be chance.)
 #
 # ## How far from the limit?
 #
@@ -280,7 +280,7 @@ results.draw_measured(table, reported, again)
 #
 # Slide the error rate, the slice ratio, the channel seed and the image. Find the error rate at which an image tips
 # over; guess it for the first one. Is it the same for every seed? A small slice ratio sends only the middle of the code
-# and mirrors the rest; which images survive that? (A page without widgets shows a still.)
+# and mirrors the rest.
 
 # %%
 guess = None  # the bit error rate at which the answer for the first image changes, in %
