@@ -8,13 +8,22 @@ from semanticnn_core.studies.components import kept_components
 from semanticnn_core.training.sensitivity import sensitivity
 
 
-@pytest.fixture(scope="module")
-def table():
+def measured():
     split, dataset = make_split(), make_dataset()
     with torch.no_grad():
         split.edge_part[2].weight.mul_(20)
     metric = sensitivity(split, dataset.train, 2, 0.95)
     return kept_components(split, dataset.test, metric, (1, 4, 16)).set_index(["chosen", "kept"])
+
+
+@pytest.fixture(scope="module")
+def table():
+    return measured()
+
+
+def test_twice_the_same_whatever_was_drawn_before(table):
+    torch.rand(3)
+    assert measured().equals(table)
 
 
 def test_all_numbers_of_a_square_restore_it(table):

@@ -29,8 +29,10 @@ def kept_components(
     points = (squares - mean).transpose(1, 2).flatten(0, 1)
     covariance = (points.T @ points).double()
     for chosen, weigh in {"varies": None, "matters": metric.weigh}.items():
-        conv = nn.Conv2d(feature.shape[1], max(counts), side, side)
-        kernels = principal_kernels(feature, conv, weigh).flatten(1).double()
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)  # the search for components begins at random
+            conv = nn.Conv2d(feature.shape[1], max(counts), side, side)
+            kernels = principal_kernels(feature, conv, weigh).flatten(1).double()
         for kept in counts:
             through = _guess(covariance, kernels[:kept]).float()
             restored = F.fold(through @ (squares - mean) + mean, feature.shape[-2:], side, stride=side)
