@@ -9,7 +9,7 @@ from semanticnn_core.tasks.split import SplitModel, evaluating
 
 SQUARES = 192_000
 """Squares whose gradients are looked at: 3,000 images of 64."""
-LARGEST = 4096
+LARGEST = 2048
 """Most values of a square: its matrix, of this size squared, has to be taken apart."""
 
 
