@@ -61,7 +61,8 @@ class Encoder(nn.Module):
 def principal_kernels(features: Tensor, conv: nn.Conv2d, weigh: Weigh | None = None) -> Tensor:
     """Return the Karhunen–Loève transform of features' patches as kernels of a convolution, as far as there are any.
 
-    weigh: a symmetric map of features by which the patches are weighed first, and the kernels afterwards.
+    weigh: a symmetric map of features by which the patches are weighed first, and the kernels afterwards; not looked at
+    where patches overlap, which are no squares of such a map.
     """
     weigh = weigh if weigh and conv.kernel_size == conv.stride else lambda values: values
     patches = F.unfold(weigh(features), conv.kernel_size, stride=conv.stride)  # (B, C·k·k, places)

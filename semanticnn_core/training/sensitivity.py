@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.datasets.base import Split, moved
 from semanticnn_core.tasks.split import SplitModel, evaluating
+from semanticnn_core.training.loop import placed, training_device
 
 SQUARES = 192_000
 """Squares whose gradients are looked at: 3,000 images of 64."""
@@ -49,10 +50,10 @@ def sensitivity(model: SplitModel, split: Split, side: int, share: float, seed: 
     channels, height, width = model.feature_shape
     while side > 1 and channels * side**2 > LARGEST:
         side //= 2
-    size, images = channels * side**2, -(-SQUARES // max((height // side) * (width // side), 1))
-    total = torch.zeros(size, size, dtype=torch.float64, device=model.device)
+    size, images, home = channels * side**2, -(-SQUARES // max((height // side) * (width // side), 1)), model.device
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:images]
-    with evaluating(model):
+    total, plain = torch.zeros(size, size, dtype=torch.float64), torch.eye(size, dtype=torch.float64)
+    with evaluating(model), placed(training_device(), model):
         for part in order.split(64):
             batch = moved(split.batch(part), model.device)
             with torch.no_grad():
@@ -60,11 +61,10 @@ def sensitivity(model: SplitModel, split: Split, side: int, share: float, seed: 
             feature = feature.detach().requires_grad_()
             loss = len(part) * model.task.loss(model.edge_part(feature), batch)  # of each image, not of their mean
             (gradient,) = torch.autograd.grad(loss, feature)
-            squares = F.unfold(gradient, side, stride=side).transpose(1, 2).flatten(0, 1).double()
-            total += squares.T @ squares
-    plain = torch.eye(size, dtype=torch.float64, device=model.device)
+            squares = F.unfold(gradient, side, stride=side).transpose(1, 2).flatten(0, 1)
+            total += (squares.T @ squares).cpu().double()  # not every accelerator has doubles
     trace = total.trace()
     matrix = share * total * size / trace + (1 - share) * plain if trace > 0 else plain
     values, vectors = torch.linalg.eigh(matrix)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    return Sensitivity(root.float(), side)
+    return Sensitivity(root.float(), side).to(home)

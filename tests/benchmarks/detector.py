@@ -63,7 +63,7 @@ class Detector:
             timed("loss and gradient of two images", model.task.loss(outputs, few.train.batch(range(2))).backward)
         model.zero_grad()
         shape = {"feature_channels": model.feature_shape[0], "feature_range": model.frozen().feature_range}
-        codec = new_codec(model, few, CodecConfig(**shape, decoder_widths=(64,) * 4))
+        codec = new_codec(model, few, CodecConfig(**shape, code_channels=24, centers=4, decoder_widths=(64,) * 4))
         with torch.enable_grad():
             timed("stage 1, a step", lambda: pretrain_denoising(codec, model.device_part, few, Stage(epochs=1)))
             timed("stage 2, a step", lambda: finetune_semantic(codec, model, few, Stage(epochs=1, learning_rate=1e-4)))
