@@ -90,7 +90,8 @@ def model_of(layers: list[nn.Module], size: int = 32) -> SplitModel:
 def small_codec(model: SplitModel, importance: bool = False, **settings) -> SemanticCodec:
     """Return a calibrated codec for a network's feature, its GDN and PReLU as uneven as a trained codec's."""
     torch.manual_seed(0)
-    defaults = {"code_channels": 4, "kernel": 2, "stride": 2, "decoder_widths": (4, 4, 4), "code_order": "random"}
+    defaults = {"code_channels": 4, "centers": 4, "kernel": 2, "stride": 2}
+    defaults |= {"decoder_widths": (4, 4, 4), "code_order": "random"}
     config = CodecConfig(model.feature_shape[0], model.feature_range, **defaults | settings)
     codec = SemanticCodec(config).eval().requires_grad_(False)
     gdn, prelu = codec.encoder.gdn, codec.encoder.prelu

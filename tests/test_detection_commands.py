@@ -46,7 +46,7 @@ def test_the_original_network_from_its_file_to_a_measured_codec(workplace, capsy
     assert config["metric"] == "mAP50" and config["base"]["width"] == 0.0625
     assert set(config["results"]) == {"validation_mAP50", "clean_mAP50"}
     run(
-        "train --checkpoint net --codec.code-channels 4 --codec.decoder-widths 8 --slices 0.5 --stage1.epochs 1 "
+        "train --checkpoint net --codec.code-channels 4 --codec.centers 4 --codec.decoder-widths 8 --slices 0.5 "
         "--stage2.epochs 1 --stage2.gamma 0.1 --out coded"
     )
     assert "no firmware can be made of this codec" in capsys.readouterr().err
@@ -68,8 +68,8 @@ def test_the_small_network_trains_and_its_firmware_can_be_made(workplace, capsys
         "--training.batch-size 6 --training.flip --out net"
     )
     run(
-        "train --checkpoint net --codec.code-channels 4 --codec.decoder-widths 8 --slices 0.5 --stage1.epochs 1 "
-        "--stage2.epochs 1 --out net"
+        "train --checkpoint net --codec.code-channels 4 --codec.centers 4 --codec.decoder-widths 8 --slices 0.5 "
+        "--stage1.epochs 1 --stage2.epochs 1 --out net"
     )
     assert "on a device: 64 bytes an image" in capsys.readouterr().err
 
