@@ -211,8 +211,8 @@ class CodecTrainConfig(TrainConfig):
 
 
 SENSITIVITY = 0.98
-"""Share of stage 1's error that is weighed by the task in `semanticnn train`: what is left keeps the decoder from ways
-that the measured images did not show."""
+"""Share of stage 1's error that is weighed by the task in `semanticnn train`; the rest, the plain mean square, minds
+what the measured images did not show. 0.95 and 0.99 gain the same, 0.8 and 0.5 less."""
 STAGE2_RATE = 1e-4
 """Learning rate of stage 2 in `semanticnn train`. Its gradients come through the task network, steep and noisy: larger
 steps first spoil what stage 1 has learned, the more the wider the decoder."""
