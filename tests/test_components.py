@@ -6,6 +6,7 @@ from tiny import make_dataset, make_split
 
 from semanticnn_core.studies.components import kept_components
 from semanticnn_core.training.sensitivity import sensitivity
+from semanticnn_core.viz.results import draw_kept
 
 
 def measured():
@@ -36,3 +37,10 @@ def test_what_varies_has_the_smaller_error_always(table):
     errors = table["feature_mse"].unstack("chosen")
     assert (errors["varies"] <= errors["matters"] + 1e-6).all()
     assert errors["varies"].is_monotonic_decreasing
+
+
+def test_the_figure_shows_the_table(table):
+    score, error = draw_kept(table.reset_index(), "accuracy").axes
+    for axis, column, scale in ((score, "accuracy", 100), (error, "feature_mse", 1)):
+        for chosen, line in zip(("varies", "matters"), axis.lines, strict=True):
+            assert line.get_ydata() == pytest.approx(scale * table.loc[chosen, column].to_numpy())

@@ -47,6 +47,10 @@ def test_the_matrix_is_the_mean_outer_product_of_single_images_gradients(share, 
     assert torch.allclose(matrix(sensitivity(split, few, 2, share)), expected, atol=1e-5)
 
 
+def test_without_a_share_there_is_no_metric(split, dataset):
+    assert sensitivity(split, dataset.train, 2, 0.0) is None
+
+
 def test_white_errors_cost_what_they_cost_in_the_mean_square(split, dataset):
     metric = sensitivity(split, dataset.train, 2, 0.9)
     error = torch.randn(2000, 4, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -175,8 +175,7 @@ class Train(Settings):
         if self.second_stage_alone:
             codec = start.train().requires_grad_()
         else:
-            share = first.sensitivity
-            metric = sensitivity(model.folded(), data.train, config.stride, share, first.seed) if share else None
+            metric = sensitivity(model.folded(), data.train, config.stride, first.sensitivity, first.seed)
             codec = new_codec(model, data, config, first.seed, metric)
             device_side = (codec.encoder, codec.quantizer)
             for part, trained in zip(device_side, (start.encoder, start.quantizer) if start else (), strict=False):

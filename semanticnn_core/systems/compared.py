@@ -84,7 +84,7 @@ def semanticnn(
     channels = codec.pop("code_channels", 0) or channels_for(model, budget.bytes, bits)
     config = code_settings(model, channels, **codec)
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
-    metric = sensitivity(model.folded(), used.train, config.stride, weighed, budget.seed) if weighed else None
+    metric = sensitivity(model.folded(), used.train, config.stride, weighed, budget.seed)
     trained = new_codec(model, data, config, budget.seed, metric)
     first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages(rate))
     pretrain_denoising(trained, model.device_part, used, first, run, metric)

@@ -38,15 +38,17 @@ class Sensitivity(nn.Module):
         return F.fold(squares, values.shape[-2:], self.side, stride=self.side)[..., :height, :width]
 
 
-def sensitivity(model: SplitModel, split: Split, side: int, share: float, seed: int = 0) -> Sensitivity:
+def sensitivity(model: SplitModel, split: Split, side: int, share: float, seed: int = 0) -> Sensitivity | None:
     """Return the metric of a task, measured on images of a split with their truth, at most those of `SQUARES` squares.
 
     side: of the squares, the encoder's stride; halved until they have at most `LARGEST` values.
-    share: of the metric that is the task's, in (0, 1]; the rest is the plain mean square, for what these images did
-    not show.
+    share: of the metric that is the task's, in [0, 1]; the rest is the plain mean square, for what these images did
+    not show. At 0 there is no metric, None.
     The task's share is the mean outer product of the gradients of its loss with respect to the feature, the empirical
     Fisher information (Amari 1998): to second order, what an error costs.
     """
+    if not share:
+        return None
     channels, height, width = model.feature_shape
     while side > 1 and channels * side**2 > LARGEST:
         side //= 2

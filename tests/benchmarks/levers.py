@@ -127,8 +127,8 @@ class Levers:
         lever = LEVERS[name]
         shape = {"feature_channels": model.feature_shape[0], "feature_range": model.feature_range}
         config = CodecConfig(**shape, code_channels=24, centers=4)
-        config, share = replace(config, **lever.codec), lever.sensitivity
-        metric = sensitivity(model.folded(), data.train, config.stride, share, seed) if share else None
+        config = replace(config, **lever.codec)
+        metric = sensitivity(model.folded(), data.train, config.stride, lever.sensitivity, seed)
         codec = new_codec(model, data, config, seed, metric)
         common = {"seed": seed, "flip": self.flip} | lever.training
         first, epochs = self.epochs
