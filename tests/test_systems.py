@@ -123,6 +123,13 @@ def test_a_training_is_the_same_twice(split, dataset):
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.slow
+def test_a_fifth_left_out_sends_the_whole_rows_that_four_fifths_hold(split, dataset):
+    names = "SemanticNN, ours", "SemanticNN, ours, a fifth left out"
+    whole, part = (SYSTEMS[name].make(split, dataset, FEW).send(dataset.test["image"][:1]).data for name in names)
+    assert whole.shape[1] == FEW.bytes and part.shape[1] == FEW.bytes * 7**2 // 8**2
+
+
 @given(st.lists(st.integers(0, 7), max_size=400))
 @pytest.mark.slow
 def test_lzw_gives_the_symbols_back(symbols):
