@@ -256,6 +256,9 @@ def test_a_device_goes_on_while_the_edge_is_away_and_comes_back(system, dataset)
         ("impair --to 127.0.0.1:0", "HOST:PORT"),
         ("impair --burst 0.5", "at least 1 bit"),
         ("serve --packet 16", "packet must be"),
+        ("impair --to nowhere.invalid:5683", "--to nowhere.invalid:5683 cannot be reached"),
+        ("send --to nowhere.invalid:5683 --key k", "--to nowhere.invalid:5683 cannot be reached"),
+        ("serve --checkpoint yolov3_small-scene_detection", "is no classifier"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_starts(command, words, capsys):
@@ -263,6 +266,18 @@ def test_mistakes_are_one_line_before_anything_starts(command, words, capsys):
         cli.main(shlex.split(command))
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and words in error and len(error.splitlines()) == 1
+
+
+def test_folders_and_ports_are_named_that_cannot_be_had(system, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["send", str(tmp_path)])
+    assert f"{tmp_path} holds no files" in capsys.readouterr().err
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit):
+            cli.main(["impair", "--port", str(port)])
+    assert f"--port {port} of 127.0.0.1 cannot be had" in capsys.readouterr().err
 
 
 class Film:

@@ -131,6 +131,7 @@ even = torch.linspace(float(flat.min()), float(flat.max()), n_centers)
 starts = {"evenly spaced": even, "drawn by lot": learning.random_start(flat, n_centers, seed)}
 settings = {"ber": ber, "sigma": sigma, "steps": steps, "seed": seed}
 runs = {name: learning.learn_centers(flat, start, alpha=alpha, **settings) for name, start in starts.items()}
+learned = runs["evenly spaced"].quantizer
 goals = {"quantiles": learning.quantile_centers(flat, n_centers), "Lloyd–Max": learning.lloyd_max(flat, n_centers)}
 show.draw_trajectories(runs, latents, goals)
 
@@ -170,7 +171,6 @@ check.lost_after(100 * lost.mean(), flat, n_centers, seeds, ber=ber, alpha=alpha
 # mistake lands on a neighbour or far away.
 
 # %%
-learned = runs["evenly spaced"].quantizer
 orders = {name: show.coded_quantizer(flat, learned.levels, sigma, name) for name in ("natural", "gray")}
 show_codes.draw_error_matrices(orders, ber)
 

@@ -299,8 +299,8 @@ print(given)
 estimate(ways, given)
 
 # %% [markdown]
-# On such a link it is the bytes that cost: the plain image is in the air for most of a second. Once they are few,
-# computing becomes the larger part of the energy.
+# On such a link it is the bytes that cost: the plain image is in the air tens of times as long as the payload.
+# Once they are few, computing becomes the larger part of the energy.
 #
 # ST's own tools take ONNX models and generate code of theirs: the project holds the encoder in that form too. They run
 # layer by layer, so they need the memory of the grey bars above.

@@ -125,9 +125,11 @@ draw_rivals(table, shown) if len(table) else None
 ranking.link_table(table) if len(table) else None
 
 # %% [markdown]
-# Bursts of this length hardly matter: they even out within a message. Who pays most is a file behind a code for 5 %,
-# because a message with more errors than its code bears is lost whole. Not knowing the rate costs next to nothing
-# either: decoders weigh what arrives, and a code with a fixed share of parity never asked.
+# Bursts of this length mostly even out within a message. They cost a file behind a code for 5 % two points there: a
+# message with more errors than its code bears is lost whole. They hurt whoever sends smooth values raw, and help
+# whoever has a part that must be whole: the same wrong bits hit fewer messages. Not knowing the rate costs the sender
+# that chooses its parity by the rate. It costs nearly all others nothing: decoders weigh what arrives, and a code with
+# a fixed share of parity never asked.
 #
 # ## One codec for every rate, or one for each?
 #
@@ -303,7 +305,8 @@ check.sign_worth((1 - 0.1) * 1 + 0.1 * (-1))
 # 1. Error correction with a fixed rate; bits that matter unprotected (a sign, a map, a header); codes that learned with
 #    the errors.
 # 2. Fewer than what: floats or bytes, of the image or of the feature? At which accuracy, on which link?
-# 3. One that bends: at 10 % everything behind a code for 5 % is lost. Or two codes, if the sensor learns the rate.
+# 3. One that bends: at 10 % a file behind a code for 5 % is lost, and a learned code behind one loses more than a code
+#    that learned with the errors. Or two codes, if the sensor learns the rate.
 #
 # </details>
 #

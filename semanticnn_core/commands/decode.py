@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from semanticnn_core.commands.encode import SentBySystem
+from semanticnn_core.commands.shared import check_classifier
 from semanticnn_core.config import percent
 from semanticnn_core.settings import setting
 
@@ -37,6 +38,7 @@ class Decode(SentBySystem):
 
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
+        check_classifier(system.model, self.checkpoint)
         content = sys.stdin.buffer.read() if str(self.payload) == "-" else self.payload.read_bytes()
         size = system.payload_bytes
         if not content or len(content) % size:

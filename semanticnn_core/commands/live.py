@@ -1,7 +1,9 @@
 """`semanticnn serve`, `send` and `impair`: edge, device and a bad link between them, as three programs."""
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from semanticnn_core.commands.encode import SentBySystem, in_integers
+from semanticnn_core.commands.shared import check_classifier
 from semanticnn_core.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -28,6 +31,25 @@ def address_of(words: str, what: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def resolved(words: str, what: str) -> tuple[str, int]:
+    """Return address and port of HOST:PORT; a ValueError says which host has none."""
+    host, port = address_of(words, what)
+    try:
+        return socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
+    except OSError as error:
+        raise ValueError(f"{what} {words} cannot be reached: no address is known of {host} ({error})") from error
+
+
+@contextmanager
+def listening(option: str, host: str, port: int) -> Iterator[None]:
+    """Say which option names a port that cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"{option} {port} of {host} cannot be had: {reason}; give another, or 0 for any") from error
+
+
 async def interrupted() -> None:
     """Wait until the process is asked to end."""
     import asyncio
@@ -41,6 +63,13 @@ async def interrupted() -> None:
 def counted(counters: Mapping[str, int]) -> str:
     """Return counters in words."""
     return ", ".join(f"{value} {name}" for name, value in sorted(counters.items())) or "nothing arrived"
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder, sorted; a ValueError where there are none."""
+    if not (files := sorted(each for each in folder.iterdir() if each.is_file())):
+        raise ValueError(f"{folder} holds no files; give images, or a folder of images")
+    return files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +114,15 @@ class Serve(Framed):
         checkpoint = load_checkpoint(self.checkpoint, self.data_root)
         system = SemanticNN(checkpoint.model.folded(), checkpoint.system(self.system), self.slice)
         names = checkpoint.about.get("classes") or list(map(str, range(checkpoint.about["base"]["classes"])))
-        if len(system.model.output_shape) != 1:
-            raise ValueError(f"{self.checkpoint} is no classifier; answers are a class an image")
+        check_classifier(system.model, self.checkpoint)
         edge = Edge(system, framing_of(system, self.packet, self.key), names, self.batch, self.patience)
         torch.set_num_threads(max((os.cpu_count() or 2) - 1, 1))  # the other core reads datagrams
 
         async def run() -> None:
-            port = await edge.start(self.host, self.port)
-            page = await serve_page(edge, self.host, self.http)
+            with listening("--port", self.host, self.port):
+                port = await edge.start(self.host, self.port)
+            with listening("--http", self.host, self.http):
+                page = await serve_page(edge, self.host, self.http)
             web = page.sockets[0].getsockname()[1]
             print(f"listening on {self.host}:{port}, page on http://{self.host}:{web}/", flush=True)
             await interrupted()
@@ -149,7 +179,7 @@ class Send(Framed):
                 self._send(checkpoint, islice(seen, self.count), "frame {}".format)
         elif self.images:
             checkpoint = load_checkpoint(self.checkpoint, self.data_root)
-            files = [each for path in self.images for each in (sorted(path.iterdir()) if path.is_dir() else [path])]
+            files = [each for path in self.images for each in (_files(path) if path.is_dir() else [path])]
             images = torch.stack([decode_image(each, checkpoint.model.image_size) for each in files])
             self._send(checkpoint, images, files.__getitem__)
         else:
@@ -170,12 +200,13 @@ class Send(Framed):
         from semanticnn_core.live.session import framing_of
         from semanticnn_core.systems import SemanticNN
 
+        edge = resolved(self.to, "--to")
         system = SemanticNN(checkpoint.model, checkpoint.system(self.system), self.slice)
         framing = framing_of(system, self.packet, self.key)
         if not self.float:
             system = in_integers(system, checkpoint, self.system, self.dataset, self.data_root, self.compiled)
         right = answered = total = 0
-        sent = send_images(system, framing, images, address_of(self.to, "to"), self.rate, self.patience)
+        sent = send_images(system, framing, images, edge, self.rate, self.patience)
         for number, answer in sent:
             total += 1
             if answer is None:
@@ -226,10 +257,11 @@ class ImpairLink(Settings):
         from semanticnn_core.live.impair import Impair
 
         link = Bursts(self.ber, self.burst) if self.burst else BitErrors(self.ber)
-        impair = Impair(Packets(link, LARGEST, self.loss), address_of(self.to, "to"), self.seed)
+        impair = Impair(Packets(link, LARGEST, self.loss), resolved(self.to, "--to"), self.seed)
 
         async def run() -> None:
-            port = await impair.start(port=self.port)
+            with listening("--port", "127.0.0.1", self.port):
+                port = await impair.start(port=self.port)
             print(f"listening on 127.0.0.1:{port}, forwarding to {self.to}", flush=True)
             await interrupted()
             await impair.stop()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from semanticnn_core.datasets import ImageDataset
     from semanticnn_core.stm32.quantize import Ranges
     from semanticnn_core.systems.checkpoints import Checkpoint
+    from semanticnn_core.tasks.split import SplitModel
 
 _arguments: list[str] = []
 
@@ -73,6 +74,12 @@ def calibration_of(checkpoint: "Checkpoint", system: str, dataset: str | None, r
     model = checkpoint.model
     data = load_dataset(checkpoint.dataset(dataset or ""), root, model.image_size, download=False)
     return measure_ranges(model, checkpoint.system(system), data.train.first(CALIBRATION_IMAGES)["image"])
+
+
+def check_classifier(model: "SplitModel", checkpoint: str) -> None:
+    """Refuse a network whose answer is not a class an image."""
+    if len(model.output_shape) != 1:
+        raise ValueError(f"{checkpoint} is no classifier; answers are a class an image")
 
 
 def _is_checkpoint(folder: Path) -> bool:

@@ -79,6 +79,7 @@ class Sweep(Settings):
     def _points(self) -> dict[str, tuple[dict[str, str], list[str]]]:
         """Return by name the values and the words of every point; what no command would take is refused."""
         from semanticnn_core.commands.words import COMMANDS, checked, parsed
+        from semanticnn_core.runner.notebooks import plan_notebooks
 
         try:
             shared = shlex.split(self.command)
@@ -102,7 +103,9 @@ class Sweep(Settings):
             words += ["--json"] if kind == "evaluate" and "--json" not in words else []
             words += ["--out", str(own)] if "out" in known and kind != "evaluate" else []
             words += ["--resume"] if "resume" in known and "--resume" not in words else []
-            checked(parsed(words))
+            command = checked(parsed(words))
+            if kind == "run":
+                plan_notebooks(command.notebooks, dict(command.parameter))
             if name in points:
                 raise ValueError(f"grid names the point {name} twice")
             points[name] = (chosen, words)

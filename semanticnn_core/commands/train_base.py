@@ -121,12 +121,14 @@ class TrainBase(Settings):
         self, earlier: "Checkpoint | None", data: "ImageDataset", size: int
     ) -> "tuple[SplitModel, Collection[str]]":
         """Return the network as training finds it, and the names of its tensors that do not start anew."""
+        from semanticnn_core.systems.checkpoints import check_truth
         from semanticnn_core.tasks import SplitModel
         from semanticnn_core.tasks.darknet import read_weights
         from semanticnn_core.tasks.state_dicts import read_state_dict, unfold_norms
 
         classes = len(data.classes)
         if earlier:
+            check_truth(earlier.model, data)
             model = earlier.model.requires_grad_().with_classes(classes)
             return model, set(model.state_dict()) - (_head(model) if model is not earlier.model else set())
         model = SplitModel.of(self.model, classes, size, self.cut, self.pretrained, self.width)

@@ -59,20 +59,9 @@ def run_notebooks(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}")
-    sources = find_sources(names, notebooks_dir)
-    if not sources:
-        raise ValueError(f"no notebooks in {Path(notebooks_dir) / 'source'}")
-    plan = Path(notebooks_dir) / "README.md"
-    written = ["index.html", COURSE, *(f"{source.stem}{end}" for source in sources for end in (".html", ".ipynb"))]
-    out_dir = expanded(out_dir).absolute()
-    planned = []
-    for source in sources:
-        notebook = read_source(source)
-        own = {"interactive": False, "profile": profile, "out_dir": str(out_dir / source.stem)}
-        values = chosen_parameters(
-            source.stem, default_parameters(notebook), own, parameters or {}, _data_folder(source)
-        )
-        planned.append((source, notebook, values))
+    plan, out_dir = Path(notebooks_dir) / "README.md", expanded(out_dir).absolute()
+    planned = plan_notebooks(names, parameters, profile, out_dir, notebooks_dir)
+    written = ["index.html", COURSE, *(f"{source.stem}{end}" for source, *_ in planned for end in (".html", ".ipynb"))]
     claim(out_dir, is_ours, "semanticnn run", written)
     if plan.is_file():
         write_text(out_dir / COURSE, render_course(plan))
@@ -82,6 +71,27 @@ def run_notebooks(
         write_text(out_dir / "index.html", render_index([runs[each] for each in sorted(runs)], plan.is_file()))
     tell(f"{out_dir / 'index.html'}")
     return [runs[each] for each in sorted(runs)]
+
+
+def plan_notebooks(
+    names: Sequence[str],
+    parameters: dict[str, Any] | None = None,
+    profile: str = "fast",
+    out_dir: Path = Path("runs"),
+    notebooks_dir: str | Path = NOTEBOOKS,
+) -> list[Planned]:
+    """Return what `run_notebooks` would execute; a ValueError says which notebook, parameter or value there is not."""
+    planned = []
+    for source in find_sources(names, notebooks_dir):
+        notebook = read_source(source)
+        own = {"interactive": False, "profile": profile, "out_dir": str(out_dir / source.stem)}
+        values = chosen_parameters(
+            source.stem, default_parameters(notebook), own, parameters or {}, _data_folder(source)
+        )
+        planned.append((source, notebook, values))
+    if not planned:
+        raise ValueError(f"no notebooks in {Path(notebooks_dir) / 'source'}")
+    return planned
 
 
 def _finished(planned: Sequence[Planned], out_dir: Path, jobs: int) -> Iterator[tuple[int, NotebookRun]]:

@@ -1,7 +1,7 @@
 """A thumbnail: the image itself, very small; the device needs no encoder and no first layer.
 
 Plain: the edge enlarges it and runs the whole network. Learned: SemanticNN's decoder makes the feature of it, trained
-on the channel, which is as strong as so simple a device can be.
+on the channel. It must learn the network's first layer from nothing: where hardly a bit flips the plain one is ahead.
 """
 
 from dataclasses import dataclass

@@ -177,7 +177,7 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().split(". ")[0].splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
             f"{path} cannot be read as a state dict of tensors: {reason}; a whole pickled network must first be saved "
             "as one: torch.save(net.state_dict(), …)"

@@ -30,7 +30,7 @@ def published_section(root: Path) -> dict[str, str]:
             *results_in_words(folder, systems, "####", metric),
         ]
         commands = [*about.get("commands", []), *(each for one in systems.values() for each in one.get("commands", []))]
-        lines += ["```", *commands, "```", ""]
+        lines += ["```", *dict.fromkeys(commands), "```", ""]
     grid = ", ".join(map(percent, BER_GRID))
     return {
         "checkpoints_brief": markdown(pd.DataFrame.from_dict(brief, "index").rename_axis("checkpoint, codec")),
