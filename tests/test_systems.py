@@ -33,7 +33,7 @@ from semanticnn_core.systems.necst import IABF, NECST
 from semanticnn_core.systems.neuromessenger import NeuroMessenger
 from semanticnn_core.systems.pictures import Picture
 from semanticnn_core.systems.product_vq import ProductVQ
-from semanticnn_core.systems.protected import CHECKSUM, Protected, Retransmitted
+from semanticnn_core.systems.protected import CHECKSUM, Protected, Retransmitted, combined, majority
 from semanticnn_core.systems.raw import Raw
 from semanticnn_core.systems.thumbnail import LearnedThumbnail, Thumbnail
 from semanticnn_core.tasks.split import SplitModel
@@ -84,6 +84,14 @@ def test_a_learned_system_sends_its_bytes_and_training_sees_what_arrives(make, s
         other = torch.nn.functional.pad(payload.data, (0, more))
         with pytest.raises((ValueError, RuntimeError)):
             system.receive(Arrival(Payload(other), ber=0.01))
+
+
+def test_a_learned_thumbnail_begins_as_the_plain_one(split, dataset):
+    learned, images = started(LearnedThumbnail, split, dataset), dataset.test["image"]
+    plain, own = (offload(each, images, BitErrors(0.01).channel(0)).received for each in (Thumbnail(split), learned))
+    assert torch.allclose(own.outputs, plain.outputs, atol=1e-4)
+    first = learned.codec.train().first
+    assert not first.training and learned.codec.training
 
 
 def test_a_head_that_sends_nothing_answers_the_same_over_every_link(split, dataset):
@@ -269,8 +277,32 @@ def test_neuromessenger_sends_again_what_matters_and_stops_at_its_cap(split, dat
     clean = offload(whole, images, BitErrors(0.0).channel(0)).received
     assert (clean.sent == 2 * 196).all() and torch.allclose(clean.outputs, split(images), atol=0.2)
     assert (offload(whole, images, BitErrors(0.2).channel(0)).received.sent == 8 * 196).all()
-    capped = offload(NeuroMessenger(split, 384), images, BitErrors(0.2).channel(0)).received
-    assert (capped.sent == 196).all()
+    capped = NeuroMessenger(split, 120)  # five times 24 bytes: four packets of 20 values, one more try
+    clean = offload(capped, images, BitErrors(0.0).channel(0)).received
+    small = F.interpolate(F.adaptive_avg_pool2d(split.device_part(images), 4), split.feature_shape[1:], mode="bilinear")
+    assert (clean.sent == 4 * 24).all() and torch.allclose(clean.outputs, split.edge_part(small), atol=0.2)
+    assert (offload(capped, images, BitErrors(0.2).channel(0)).received.sent == 120).all()
+    with pytest.raises(ValueError, match="needs 25 bytes for one value a channel, got 24; allow more"):
+        NeuroMessenger(split, 24)
+
+
+def test_the_majority_of_copies_is_right_where_no_copy_is():
+    first, second, third = torch.tensor([0b0001, 7]), torch.tensor([0b0010, 7]), torch.tensor([0b0100, 7])
+    copies = torch.stack([torch.stack([first, second, third])]).byte()
+    assert majority(copies).tolist() == [[0, 7]]
+    taken, used = combined(copies, lambda rows: rows[:, 0] == 0)
+    assert taken.tolist() == [[0, 7]] and used.tolist() == [3]
+    taken, used = combined(copies, lambda rows: rows[:, 0] == 0b0010)
+    assert taken.tolist() == [[0b0010, 7]] and used.tolist() == [2]
+    taken, used = combined(copies, lambda rows: rows[:, 0] == 255)
+    assert taken.tolist() == [[0, 7]] and used.tolist() == [3]
+
+
+def test_copies_that_are_combined_carry_images_through_errors_that_no_copy_survives(split, dataset):
+    system, images, once = Retransmitted(Raw(split), "again"), dataset.test["image"], 768 + CHECKSUM
+    noisy = offload(system, images, BitErrors(0.01).channel(0)).received
+    assert (1 - 0.01) ** (8 * once) < 1e-20  # the chance that a copy is whole
+    assert torch.allclose(noisy.outputs, split(images), atol=0.1) and (noisy.sent >= 3 * once).all()
 
 
 def test_a_thumbnail_of_four_bits_is_384_bytes(split):
@@ -298,7 +330,7 @@ def test_a_sender_that_knows_the_rate_uses_one_system_for_each(split, dataset):
 
 def test_what_the_code_carries_is_in_whole_channels_and_words(split):
     assert [data_bytes(split, 384, share) for share in CODE_RATES.values()] == [352, 320, 272, 208, 144]
-    assert data_bytes(split, 768, FIXED) == 416
+    assert data_bytes(split, 768, FIXED) == 416 and data_bytes(split, 384, FIXED, centers=8) == 9 * 24
     assert all(data_bytes(split, 192, share) % 16 == 0 for share in CODE_RATES.values())
 
 
@@ -330,8 +362,9 @@ def test_a_system_of_ones_own_is_one_file(split, dataset, tmp_path):
     assert len(table) == 3 * len(LINKS) * 3 and (table["command"] == "a command").all()
     assert list(ranking_table(table).index) == list(ranking(table).index) and "signs" in ranking(table).index
     assert "signs" in [line.get_label() for line in draw_rivals(table, ["signs"]).axes[0].containers]
-    with pytest.raises(ValueError, match=r"another budget, 32 images and 1\+1 epochs"):
-        next(benchmark({name: row}, split, dataset, replace(FEW, epochs=(1, 2)), path, (0,)))
+    for other in ({"epochs": (1, 2)}, {"bytes": 2 * FEW.bytes}, {"flip": True}):
+        with pytest.raises(ValueError, match=rf"another budget, 32 images, 1\+1 epochs, {FEW.bytes} bytes; give"):
+            next(benchmark({name: row}, split, dataset, replace(FEW, **other), path, (0,)))
 
 
 @pytest.mark.slow
@@ -340,7 +373,8 @@ def test_mistakes_are_named_before_work(tmp_path, capsys):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for arguments, words in (
         (["--systems", "nobody"], "'nobody'"),
-        (["--system", "nowhere.py:Thing"], "FILE.py:CLASS"),
+        (["--system", "nowhere.py:Thing"], "there is no file nowhere.py"),
+        (["--system", "README.md:Thing"], "FILE.py:CLASS, got 'README.md:Thing'"),
         (["--system", f"{tmp_path / 'broken.py'}:Thing"], "ZeroDivisionError"),
         (["--out", str(tmp_path / "table.txt")], "--out must be a .csv file"),
         (["--out", str(tmp_path / "other.csv")], "no table of the benchmark"),

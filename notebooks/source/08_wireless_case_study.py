@@ -124,9 +124,10 @@ costs = airtime_table(means["bytes"].to_dict(), (5,))
 costs.assign(right=means["right"].map("{:.0%}".format))
 
 # %% [markdown]
-# Retransmission is what ordinary links do: send, check, send again, up to eight times. Its checksum is right only while
-# hardly a bit flips, so it pays most and arrives least. A file behind error correction is as good as ours until the
-# rate for which its parity was chosen, and then gone. Ours bends.
+# Retransmission is what ordinary links do: send, check, send again, up to seven times. This one is better than most: it
+# keeps the damaged copies and asks whether their majority is right. So it gets as far as the file behind error
+# correction, but for several times the charge, and the sensor may speak that much less often. Either file is as good as
+# ours up to the rate that it bears, and then gone. Ours bends.
 #
 # ## A walk
 #

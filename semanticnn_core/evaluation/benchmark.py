@@ -22,7 +22,7 @@ RATES = (*BER_GRID, 0.1)
 """Bit error rates of the benchmark: the grid, and twice its worst."""
 KEYS = ["system", "train_seed"]
 """What tells one training from another in a table."""
-BUDGET = ["images", "epochs"]
+BUDGET = ["images", "epochs", "budget_bytes", "flip"]
 """What all rows of a table share."""
 HARDER = (0.01, 0.025, 0.05)
 """Bit error rates at which bursts, and a rate that nobody knows, are measured too."""
@@ -75,11 +75,13 @@ def benchmark(
     before anything is trained, where it holds rows of another budget.
     """
     test = data.test.take(test_images)
-    about = {"images": budget.images, "epochs": "+".join(map(str, budget.epochs))}
+    steps = {"images": budget.images, "epochs": "+".join(map(str, budget.epochs))}
+    about = steps | {"budget_bytes": budget.bytes, "flip": budget.flip}
     table = read_benchmark(path)[BUDGET].drop_duplicates()
     other = table[(table != list(about.values())).any(axis=1)]
     if len(other):
-        found = f"{other['images'].iloc[0]} images and {other['epochs'].iloc[0]} epochs"
+        one = other.iloc[0]
+        found = f"{one.images} images, {one.epochs} epochs, {one.budget_bytes} bytes{', mirrored' * bool(one.flip)}"
         raise ValueError(f"{path} holds trainings of another budget, {found}; give another file to add to")
     for seed in train_seeds:
         for name, each in compared.items():
@@ -102,7 +104,7 @@ def benchmark(
 
 
 COLUMNS = [
-    "system", "kind", "trained", "images", "epochs", "train_seed", "bytes", "link", "ber", "seed", "metric", "score",
+    "system", "kind", "trained", *BUDGET, "train_seed", "bytes", "link", "ber", "seed", "metric", "score",
     "agreement", "feature_mse", "command",
 ]  # fmt: skip
 

@@ -2,9 +2,9 @@
 
 Adapted to a split, as the paper marks with *: it compresses the feature, with a convolution of SemanticNN's size. What
 leaves are eight centres a value, three bits. Kept: no activation on the device, orthogonal kernels, soft-to-hard
-centres, self-attention and residual blocks that double the size. Added: a bias, without which the mean of the feature
-would lie beyond the centres. Left out: spectral normalisation, and the tanh at the end, which could not reach the
-feature's range.
+centres, self-attention and residual blocks that double the size; nobody tells the decoder the bit error rate. Added: a
+bias, without which the mean of the feature would lie beyond the centres. Left out: spectral normalisation, and the tanh
+at the end, which could not reach the feature's range.
 """
 
 import torch

@@ -1,8 +1,9 @@
 """The image itself through JPEG or WebP, at the best quality that fits; the device needs no network at all.
 
-Both headers that never change are known at the edge and not sent: JPEG's tables follow from its quality and size, one
-byte, of WebP's container nothing is sent. An image may be shrunk first, where that looks better at the same bytes.
-The edge's network may be one that learned to read such pictures.
+What is the same for every image is known at the edge and not sent: JPEG's tables follow from its quality and size, one
+byte, and its end is always the same; of WebP nothing is sent of the container, nor the start code and the size in the
+head of its frame (RFC 6386, section 9.1). An image may be shrunk first, where that looks better at the same bytes. The
+edge's network may be one that learned to read such pictures.
 """
 
 import copy
@@ -32,6 +33,10 @@ READER_RATE = 5e-4
 """Learning rate of a network that learns to read pictures."""
 WEBP_HEAD = 20
 """Bytes of a WebP file before its picture: container, sizes, the name of the chunk."""
+FRAME_TAG, FRAME_HEAD = 3, 10
+"""Bytes at the head of a WebP picture: those that depend on it, and all, with start code and size."""
+JPEG_END = b"\xff\xd9"
+"""Marker that ends a JPEG file."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,10 @@ class Picture:
         """Return what is sent of a file of this quality."""
         picture, stream = Image.fromarray(image.permute(1, 2, 0).numpy()), io.BytesIO()
         picture.save(stream, self.format, quality=quality, **({"method": 6} if self.format == "webp" else {}))
-        head = WEBP_HEAD if self.format == "webp" else len(_jpeg_head(image.shape[-1], quality))
-        return stream.getvalue()[head:]
+        if self.format == "webp":
+            frame = stream.getvalue()[WEBP_HEAD:]
+            return frame[:FRAME_TAG] + frame[FRAME_HEAD:]
+        return stream.getvalue()[len(_jpeg_head(image.shape[-1], quality)) : -len(JPEG_END)]
 
     def _opened(self, sent: bytes) -> Tensor:
         """Return the image uint8 (3, H, W) of what arrived."""
@@ -125,10 +132,11 @@ class Picture:
         side = round(SHRUNK[min(number, len(SHRUNK) - 1)] * size)
         body = sent[1:]
         if self.format == "webp":
-            chunk = b"WEBPVP8 " + len(body).to_bytes(4, "little") + body + bytes(len(body) % 2)
+            frame = body[:FRAME_TAG] + b"\x9d\x01\x2a" + 2 * side.to_bytes(2, "little") + body[FRAME_TAG:]
+            chunk = b"WEBPVP8 " + len(frame).to_bytes(4, "little") + frame + bytes(len(frame) % 2)
             file = b"RIFF" + len(chunk).to_bytes(4, "little") + chunk
         else:
-            file = _jpeg_head(side, quality + QUALITIES.start) + body + b"\xff\xd9"
+            file = _jpeg_head(side, quality + QUALITIES.start) + body + JPEG_END
         before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, True
         try:
             picture = np.asarray(Image.open(io.BytesIO(file), formats=[self.format]).convert("RGB"))

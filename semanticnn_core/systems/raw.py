@@ -41,14 +41,24 @@ class Raw:
         values = images.float() if self.what == "image" else self.model.device_part(images).contiguous()
         if self.floats:
             return Payload(values.flatten(1).view(torch.uint8))
-        return Payload((values * (255 / self.top)).round().clamp(0, 255).byte().flatten(1))
+        return Payload(to_bytes(values, self.top).flatten(1))
 
     @torch.no_grad()
     def receive(self, arrival: Arrival) -> Received:
         """Answer from the values that arrived."""
         data, size = arrival.payload.data, self.model.image_size
-        values = data.contiguous().view(torch.float32) if self.floats else data * (self.top / 255)
+        values = data.contiguous().view(torch.float32) if self.floats else from_bytes(data, self.top)
         values = values.nan_to_num(0.0).clamp(0, self.top)
         if self.what == "image":
             return Received(self.model(values.round().byte().view(-1, 3, size, size)))
         return Received(self.model.edge_part(values.view(-1, *self.model.feature_shape)))
+
+
+def to_bytes(values: Tensor, top: float) -> Tensor:
+    """Return values in [0, top] as 8-bit steps, uint8; others are clamped."""
+    return (values * (255 / top)).round().clamp(0, 255).byte()
+
+
+def from_bytes(data: Tensor, top: float) -> Tensor:
+    """Return the values in [0, top] that 8-bit steps stand for."""
+    return data * (top / 255)

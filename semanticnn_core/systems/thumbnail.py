@@ -1,13 +1,14 @@
 """A thumbnail: the image itself, very small; the device needs no encoder and no first layer.
 
-Plain: the edge enlarges it and runs the whole network. Learned: SemanticNN's decoder makes the feature of it, trained
-on the channel. It must learn the network's first layer from nothing: where hardly a bit flips the plain one is ahead.
+Plain: the edge enlarges it and runs the whole network. Learned: what SemanticNN's decoder makes of it, trained on the
+channel, is added to the feature that the network's first layer sees in the enlarged thumbnail.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from semanticnn_core.channels.base import Arrival, Payload
@@ -40,8 +41,7 @@ class Thumbnail:
     def receive(self, arrival: Arrival) -> Received:
         """Enlarge what arrived and run the whole network."""
         values = unpack(arrival.payload.data, self.bits, 3 * self.side**2).view(-1, 3, self.side, self.side)
-        images = F.interpolate(values * (255 / (2**self.bits - 1)), (self.model.image_size,) * 2, mode="bicubic")
-        return Received(self.model(images.round().clamp(0, 255).byte()))
+        return Received(self.model(enlarged(values / (2**self.bits - 1), self.model.image_size)))
 
 
 class LearnedThumbnail(FeatureCodec):
@@ -56,6 +56,17 @@ class LearnedThumbnail(FeatureCodec):
             raise ValueError(f"the thumbnail takes {payload_bytes(3 * self.side**2, self.width)} bytes, got {size}")
         self.bits = 3 * self.side**2 * self.width
         self.decoder = edge_decoder(model, 3 * (self.side // 8) ** 2)
+        self.image_size, self.first = model.image_size, copy.deepcopy(model.device_part).requires_grad_(False)
+        self.range = self.decoder.range
+        self.decoder.range = (-self.range[1], self.range[1])  # what it gives is added
+        for each in self.decoder.leave.parameters():
+            nn.init.zeros_(each)
+
+    def train(self, mode: bool = True) -> "LearnedThumbnail":
+        """Set the mode of all but the network's first layer, whose norms stay as they are."""
+        super().train(mode)
+        self.first.eval()
+        return self
 
     def encode(self, images: Tensor) -> Tensor:
         return shrunken(images, self.side, self.width) / (2**self.width - 1) * 4 - 2
@@ -69,7 +80,14 @@ class LearnedThumbnail(FeatureCodec):
 
     def decode(self, latent: Tensor, ber: float | Tensor) -> Tensor:
         folded = F.pixel_unshuffle(latent, self.side // 8)
-        return self.decoder(folded, torch.zeros_like(folded), ber, *self.feature_shape[1:])
+        added = self.decoder(folded, torch.zeros_like(folded), ber, *self.feature_shape[1:])
+        seen = self.first(enlarged((latent + 2) / 4, self.image_size))
+        return (seen + added).clamp(*self.range)
+
+
+def enlarged(values: Tensor, side: int) -> Tensor:
+    """Return images uint8 (B, 3, side, side) of thumbnails in [0, 1]."""
+    return F.interpolate(255 * values, (side, side), mode="bicubic").round().clamp(0, 255).byte()
 
 
 def shrunken(images: Tensor, side: int, bits: int) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import tyro
 from published import publish, this_command
+from torch import Tensor, nn
 
 from semanticnn_core.channels import Arrival, BitErrors, Payload
 from semanticnn_core.config import BER_GRID, SENSITIVITY, STAGE2_RATE, CodecConfig, Stage
@@ -44,6 +45,13 @@ LINKS = [
 ]
 
 
+class Unweighed(nn.Module):
+    """What stands in for attention where there is none."""
+
+    def forward(self, x: Tensor, log_ber: Tensor) -> Tensor:
+        return x
+
+
 @dataclass(frozen=True)
 class Lever:
     """How a variant differs from ours: settings of the codec, of both stages of its training, of stage 2 alone, and of
@@ -56,6 +64,8 @@ class Lever:
     """Whether stage 1 comes first; otherwise stage 2 has its epochs too."""
     sensitivity: float = 0.0
     """Share of stage 1's error that is weighed by the task."""
+    attention: bool = True
+    """Whether the decoder's blocks are weighed by attention, which is also told the bit error rate."""
     hard: bool = False
     """Whether the receiver takes corrected bits at face value, as behind any error-correcting code."""
 
@@ -69,6 +79,7 @@ LEVERS = {
     "two centers": Lever({"code_channels": 48, "centers": 2}),
     "eight centers": Lever({"code_channels": 16, "centers": 8}),
     "the paper's decoder": Lever({"decoder": "transposed", "decoder_widths": (64, 96, 64)}),
+    "no attention": Lever(attention=False),
     "last weights": Lever(training={"average": 0.0}),
     "larger steps": Lever(stage2={"learning_rate": 5e-4}),
     "large steps": Lever(stage2={"learning_rate": 2e-3}),
@@ -130,6 +141,9 @@ class Levers:
         config = replace(config, **lever.codec)
         metric = sensitivity(model.folded(), data.train, config.stride, lever.sensitivity, seed)
         codec = new_codec(model, data, config, seed, metric)
+        if not lever.attention:
+            for block in codec.decoder.blocks:
+                block.attention = Unweighed()
         common = {"seed": seed, "flip": self.flip} | lever.training
         first, epochs = self.epochs
         if lever.pretrained:

@@ -62,7 +62,7 @@ class Rates:
             return compared.semanticnn(model, data, budget, rate=rate)
         if name == "bottleneck":
             return compared.semanticnn(
-                model, data, replace(budget, bytes=compared.data_bytes(384, compared.FIXED)).clean, rate=rate
+                model, data, replace(budget, bytes=compared.data_bytes(model, 384, compared.FIXED)).clean, rate=rate
             )
         if name == "paper":
             return compared.paper(rate=rate)(model, data, budget)
