@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from test_boxed import annotation, coco
 
 from semanticnn_core import cli
@@ -91,3 +92,14 @@ def test_what_does_not_fit_is_one_short_line(workplace, capsys, command, words):
     error = capsys.readouterr().err
     assert stopped.value.code and words in error and "Traceback" not in error and len(error.splitlines()[-1]) < 400
     assert not (workplace / "runs").exists()
+
+
+def test_a_detector_is_no_start_for_data_without_boxes(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            colour = (30 * number, 80, 200 if name == "a" else 20)
+            Image.new("RGB", (128, 128), colour).save(tmp_path / "photos" / name / f"{number}.png")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train-base", "--start", "yolov3_small-scene_detection", "--dataset", str(tmp_path / "photos")])
+    assert stopped.value.code == 2 and "photos has none; give other data" in capsys.readouterr().err

@@ -259,6 +259,8 @@ def test_a_device_goes_on_while_the_edge_is_away_and_comes_back(system, dataset)
         ("impair --to nowhere.invalid:5683", "--to nowhere.invalid:5683 cannot be reached"),
         ("send --to nowhere.invalid:5683 --key k", "--to nowhere.invalid:5683 cannot be reached"),
         ("serve --checkpoint yolov3_small-scene_detection", "is no classifier"),
+        ("decode nowhere.bin --checkpoint yolov3_small-scene_detection", "is no classifier"),
+        ("sweep 'run 01' --grid ber=0.01,0.9", "ber must be in [0, 0.5]"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_starts(command, words, capsys):
