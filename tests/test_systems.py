@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from semanticnn_core.channels import INDEPENDENT, Arrival, BinarySymmetric, BitErrors, Payload
 from semanticnn_core.cli import main
+from semanticnn_core.codec.parity import parity_code
 from semanticnn_core.datasets import ImageDataset
 from semanticnn_core.evaluation import sweep
 from semanticnn_core.evaluation.benchmark import LINKS, RATES, benchmark, measured, read_benchmark
@@ -22,7 +23,7 @@ from semanticnn_core.systems import SemanticNN, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN, LocalHead
 from semanticnn_core.systems.bottlenet import BottleNet
-from semanticnn_core.systems.compared import FIXED, SYSTEMS, data_bytes, from_file
+from semanticnn_core.systems.compared import FIXED, SYSTEMS, WEIGHED_PARITY, channel_bytes, data_bytes, from_file
 from semanticnn_core.systems.compared import RATES as CODE_RATES
 from semanticnn_core.systems.deepcod import DeepCOD
 from semanticnn_core.systems.deepsc import DeepSC, EdgeDeepSC
@@ -136,6 +137,15 @@ def test_a_fifth_left_out_sends_the_whole_rows_that_four_fifths_hold(split, data
     names = "SemanticNN, ours", "SemanticNN, ours, a fifth left out"
     whole, part = (SYSTEMS[name].make(split, dataset, FEW).send(dataset.test["image"][:1]).data for name in names)
     assert whole.shape[1] == FEW.bytes and part.shape[1] == FEW.bytes * 7**2 // 8**2
+
+
+@pytest.mark.slow
+def test_parity_of_its_own_fills_the_same_bytes(split, dataset):
+    system = SYSTEMS[WEIGHED_PARITY].make(split, dataset, FEW)
+    channel, sent = channel_bytes(split, 8), system.send(dataset.test["image"][:1]).data
+    data = system.codec.config.code_channels * channel
+    code = parity_code(data, FEW.bytes - data)
+    assert sent.shape[1] == FEW.bytes and torch.equal(sent[:, data:], code.encode(sent[:, :data]))
 
 
 @given(st.lists(st.integers(0, 7), max_size=400))
@@ -255,9 +265,10 @@ def test_raw_values_come_back_whole(split, dataset):
 
 
 @pytest.mark.slow
-def test_a_network_learns_to_read_pictures_and_the_served_one_stays(split, dataset):
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_network_learns_to_read_pictures_and_the_served_one_stays(format, split, dataset):
     large, before = replace_size(split, 64), fingerprint(split)
-    picture = Picture(large, 208, "jpeg")
+    picture = Picture(large, 208, format)
     images = F.interpolate(dataset.train["image"].float(), (64, 64)).byte()
     data = replace(dataset, train=dataset.train.with_columns(image=images).take(64))
     data = replace(data, validation=data.train)

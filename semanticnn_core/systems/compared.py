@@ -44,8 +44,12 @@ Kind = Literal["faithful", "fair", "published"]
 PUBLISHED = "SemanticNN, published"
 """The row of a checkpoint's own codec."""
 WEIGHED = "SemanticNN, weighed by the task"
+WEIGHED_PARITY = "SemanticNN, weighed by the task, with parity"
 WEIGHED_BOTTLENECK = "bottleneck + error correction, weighed by the task"
 """Rows whose stage 1 minimises what errors of the feature cost the task (see `training.sensitivity`)."""
+JPEG_READ = "JPEG + error correction, network trained on it"
+WEBP_READ = "WebP + error correction, network trained on it"
+"""Rows whose network is not the frozen one: a copy that learned to read what arrives."""
 Make = Callable[[SplitModel, ImageDataset, Budget, Run], "OffloadSystem | Mapping[float, OffloadSystem]"]
 
 
@@ -86,7 +90,7 @@ def semanticnn(
     used = replace(data, train=data.train.take(budget.images), validation=data.validation.take(200))
     metric = sensitivity(model.folded(), used.train, config.stride, weighed, budget.seed)
     trained = new_codec(model, data, config, budget.seed, metric)
-    first, second = (replace(each, slice_ratio=(slice.ratio, 1.0)) for each in budget.stages(rate))
+    first, second = (replace(each, slice_ratio=(slice.ratio, slice.ratio)) for each in budget.stages(rate))
     pretrain_denoising(trained, model.device_part, used, first, run, metric)
     finetune_semantic(trained, model, used, replace(second, distill=distill), run)
     return SemanticNN(model.folded(), trained.requires_grad_(False), slice, name)
@@ -151,6 +155,13 @@ def knowing_bottleneck(
     return {most: replace(each, name=name) for most, each in made.items()}
 
 
+def with_parity(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> SemanticNN:
+    """Train our codec under errors with parity of its own, whose soft decisions its decoder is trained on."""
+    size = data_bytes(model, budget.bytes, FIXED, centers=8)
+    codec = {"centers": 8, "code_channels": size // channel_bytes(model, 8), "parity": 1 - size / budget.bytes}
+    return semanticnn(model, data, budget, run, name=WEIGHED_PARITY, weighed=SENSITIVITY, **codec)
+
+
 def picture(format: str, name: str) -> Make:
     """Return how a picture behind error correction is made."""
 
@@ -161,15 +172,17 @@ def picture(format: str, name: str) -> Make:
     return make
 
 
-def read_picture(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
-    """Train a copy of the network, on the budget's images and epochs, to read JPEG files behind error correction."""
-    size = data_bytes(model, budget.bytes, FIXED)
-    used = replace(data, train=data.train.take(budget.images))
-    taught = Picture(model, size, "jpeg").taught(used, sum(budget.epochs), budget.flip, budget.seed, run)
-    return Protected(replace(taught, model=model.folded()), size, budget.bytes, READ)
+def read_picture(format: str, name: str) -> Make:
+    """Return how pictures behind error correction are read by a copy of the network, trained on images and epochs of
+    the budget."""
 
+    def make(model: SplitModel, data: ImageDataset, budget: Budget, run: Run = SILENT) -> Protected:
+        size = data_bytes(model, budget.bytes, FIXED)
+        used = replace(data, train=data.train.take(budget.images))
+        taught = Picture(model, size, format).taught(used, sum(budget.epochs), budget.flip, budget.seed, run)
+        return Protected(replace(taught, model=model.folded()), size, budget.bytes, name)
 
-READ = "JPEG + error correction, network trained on it"
+    return make
 
 
 def repeated(format: str, name: str) -> Make:
@@ -206,6 +219,7 @@ SYSTEMS: dict[str, Compared] = {
         partial(semanticnn, name="SemanticNN, ours, a fifth left out", slice=Slice(0.8)), "faithful"
     ),
     WEIGHED: Compared(partial(semanticnn, name=WEIGHED, weighed=SENSITIVITY, centers=8)),
+    WEIGHED_PARITY: Compared(with_parity),
     "SemanticNN, paper": Compared(paper(name="SemanticNN, paper")),
     "SemanticNN, released scheme": Compared(
         paper(name="SemanticNN, released scheme", code_order="random", distill=0.0), "faithful"
@@ -232,7 +246,8 @@ SYSTEMS: dict[str, Compared] = {
     "thumbnail, learned decoder": Compared(learned(LearnedThumbnail)),
     "JPEG + error correction": Compared(picture("jpeg", "JPEG + error correction"), trained=False),
     "WebP + error correction": Compared(picture("webp", "WebP + error correction"), trained=False),
-    READ: Compared(read_picture),
+    JPEG_READ: Compared(read_picture("jpeg", JPEG_READ)),
+    WEBP_READ: Compared(read_picture("webp", WEBP_READ)),
     "JPEG + retransmission": Compared(repeated("jpeg", "JPEG + retransmission"), "faithful", False),
     "NeuroMessenger-style": Compared(untrained(lambda model, budget: NeuroMessenger(model)), "faithful", False),
     "NeuroMessenger-style, capped": Compared(
