@@ -11,7 +11,7 @@ from semanticnn_core.evaluation.ranking import EVEN, GRID, OURS, independent, ra
 from semanticnn_core.viz.style import COLORS, CYCLE, panes, plain
 
 MARKS = "osD^vPX"
-SHOWN = 25.0
+SHOWN = 15.0
 
 
 def draw_rivals(table: pd.DataFrame, systems: Sequence[str]) -> Figure:
