@@ -143,16 +143,15 @@ results.draw_specialists(levers) if ready else print(f"No such trainings are pub
 
 # %% [markdown]
 # A specialist pays for its rate at all others, and gains little at its own: the codec for all rates is told the rate,
-# and its decoder makes of that what a specialist would have to be trained for. The paper gives this work to attention,
-# which weighs the decoder's channels by the error rate. What if it is left out?
+# and its decoder makes of that what a specialist would have to be trained for. The paper gives this work to attention.
+# What if it is left out?
 
 # %%
 pair = levers[levers["variant"].isin(["ours", "no attention"])] if ready else None
 tables.levers_table(pair) if ready else None
 
 # %% [markdown]
-# Nothing is lost. The rate reaches this decoder by another way: the posterior mean and deviation of every value that
-# arrives depend on it.
+# Nothing is lost. The rate reaches this decoder by another way: through each value's posterior mean and deviation.
 #
 # ## Everyone in their place, and the device's work
 #
