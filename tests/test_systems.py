@@ -19,7 +19,7 @@ from semanticnn_core.evaluation.benchmark import LINKS, RATES, benchmark, measur
 from semanticnn_core.evaluation.costs import costs
 from semanticnn_core.evaluation.ranking import ranking, ranking_table
 from semanticnn_core.files import CHECKOUT
-from semanticnn_core.systems import SemanticNN, offload
+from semanticnn_core.systems import SemanticNN, compared, offload
 from semanticnn_core.systems.adjscc import FloatADJSCC, UniformADJSCC
 from semanticnn_core.systems.agilenn import AgileNN, LocalHead
 from semanticnn_core.systems.bottlenet import BottleNet
@@ -137,6 +137,14 @@ def test_a_fifth_left_out_sends_the_whole_rows_that_four_fifths_hold(split, data
     names = "SemanticNN, ours", "SemanticNN, ours, a fifth left out"
     whole, part = (SYSTEMS[name].make(split, dataset, FEW).send(dataset.test["image"][:1]).data for name in names)
     assert whole.shape[1] == FEW.bytes and part.shape[1] == FEW.bytes * 7**2 // 8**2
+
+
+def test_a_fifth_left_out_is_trained_as_it_is_sent(split, dataset, monkeypatch):
+    met = []
+    monkeypatch.setattr(compared, "pretrain_denoising", lambda codec, part, data, stage, *rest: met.append(stage))
+    monkeypatch.setattr(compared, "finetune_semantic", lambda codec, model, data, stage, *rest: met.append(stage))
+    part = SYSTEMS["SemanticNN, ours, a fifth left out"].make(split, dataset, FEW)
+    assert [stage.slice_ratio for stage in met] == 2 * [(part.slice.ratio, part.slice.ratio)]
 
 
 @pytest.mark.slow
